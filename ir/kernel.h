@@ -1,0 +1,212 @@
+// kernel.h - Kernel IR: stages before build, a loop tree after; schedules are data. KERNELS.md is the definition, docs/ir.md the norm.
+//
+// A kernel is a list of stages, flat loop nests that each fill one buffer. `build` turns stages and schedule into the loop tree; there
+// are no tree rewrites. Scalar expressions are total: only loads, stores and accumulations can fault, and they carry predicates.
+#pragma once
+#include "type.h"
+
+enum { MAX_AXES = 14, MAX_STAGES = 96, MAX_BUFS = 160, MAX_BANDS = 16 };
+
+typedef struct Ex Ex;
+typedef struct Buf Buf;
+typedef struct Stage Stage;
+typedef struct Tree Tree;
+typedef struct Kernel Kernel;
+
+/* ---- buffers ---- */
+typedef enum BufKind { BUF_IN, BUF_OUT, BUF_INOUT, BUF_CONST, BUF_TEMP } BufKind;
+typedef enum Space { SPACE_AUTO, SPACE_REG, SPACE_STACK, SPACE_SCRATCH, SPACE_ARENA, SPACE_SHARED } Space;
+
+// Physical order of a buffer: part p holds (i[axis] + lo[axis]) / div % mod (mod 0: no mod), outermost part first. Halo lo/hi cells
+// and pad lanes hold `fill`.
+typedef struct Layout {
+  int n;
+  uint8_t axis[12];
+  int64_t div[12], mod[12];
+  int64_t lo[MAX_RANK], hi[MAX_RANK];
+  double fill;
+} Layout;
+
+struct Buf {
+  Sym name;
+  DType dtype;          // of storage; loads give dtypes[dtype].reg
+  int rank;
+  BufKind kind;
+  Space space;          // TEMP, after build
+  int id;               // position in its kernel
+  IExpr *dim[MAX_RANK]; // logical extents
+  const Layout *lay;    // NULL: row-major
+  IExpr *stride[MAX_RANK], *offset; // a Place: this is a slice of a bigger buffer (elements); stride[0] NULL: dense. Excludes lay.
+  const double *table;  // a small constant known to the emitters; an accum's product with a zero of it is no term
+  void *data, *v;       // interpreter's memory; emitter's pointer value
+};
+IExpr *buf_phys(const Buf *, IExpr *const *index); // element offset
+IExpr *buf_size(const Buf *);                      // physical elements (halo and pad included)
+
+/* ---- scalar expressions: DAGs over five register types ---- */
+typedef enum SOp { // the structural ones; the rest are rows of scalar.def
+  S_CONST, // f or i by type
+  S_LOAD,  // buf[ix..] where every pred holds (pred: conjunction of IExpr >= 0) and cond (if any) is true, else `f`/`i`
+  S_IX,    // value of ix[0], as i32 or i64 (or f32, f64: converted)
+  S_SEL,   // pred[0] >= 0 ? a[0] : a[1]
+#define SCALAR(name, arity, type, meaning, llvm, cuda, grad) S_##name,
+#include "scalar.def"
+#undef SCALAR
+  S_COUNT
+} SOp;
+struct Ex {
+  SOp op;
+  DType type;       // DT_F32 DT_F64 DT_I32 DT_I64 DT_BOOL
+  int npred;
+  union {           // CONST's value; LOAD's else value
+    double f;
+    int64_t i;
+  };
+  Ex *a[3];         // operands
+  Ex *cond;         // LOAD: a data predicate, or NULL
+  Buf *buf;
+  IExpr *ix[MAX_RANK];
+  IExpr **pred;
+  int epoch;        // memo of one walk, see ex_epoch
+  void *v;
+};
+// A let: an ATOM_LET whose def is an Ex; its value is (int64) def clamped into lo..hi; when def leaves lo..hi and site >= 0, the run
+// reports E_DATA at that site (Kernel.site) with the value. So Gather needs no branch, and reads nothing out of range.
+typedef struct LetDef {
+  Ex *value;        // i32 or i64
+  int site;         // -1: proved, or clamping is the meaning
+} LetDef;           // Atom.def points to one
+
+Ex *ex_f(DType, double);                 // float constant (f32 or f64)
+Ex *ex_i(DType, int64_t);                // i32, i64 or bool constant
+Ex *ex_num(DType, double);               // constant of any register type
+Ex *ex_load(Buf *, IExpr *const *index);
+Ex *ex_load_inside(Buf *, IExpr *const *index, double other); // buf[index] if index is inside buf, else other
+Ex *ex_ix(DType, IExpr *);
+Ex *ex_sel(IExpr *ge0, Ex *a, Ex *b);
+Ex *ex_op(SOp, Ex *a, Ex *b, Ex *c);     // result type by scalar.def; folds constants and identities that are exact for all values
+Ex *ex_cast(DType reg, Ex *);            // between register types, total: float->int saturates to INT_MIN like the Cast row, see scalar.def
+Ex *ex_round(DType storage, Ex *);       // as storing to that dtype and loading it back
+IExpr *ex_index(Ex *value, int64_t lo, int64_t hi, int site, const char *name); // a let
+extern int ex_epoch;                     // one epoch per walk over a DAG of shared Ex
+Ex *ex_map(Ex *, Ex *(*f)(Ex *copy, void *u), void *u); // copies a DAG keeping its sharing, lets included; f sees each copy, may replace it
+void ex_walk(Ex *, void (*f)(Ex *, void *u), void *u);  // every node once, operands first; lets' definitions too
+// The formula parser (formula.c): "x < 0 ? alpha*x : x". names resolves identifiers (NULL: unknown, fails); T(..) casts to `out`.
+Ex *ex_formula(const char *text, DType storage_out, Ex *(*names)(const char *id, void *u), void *u);
+
+/* ---- stages ---- */
+typedef enum AxisKind { AXIS_SPATIAL, AXIS_REDUCE, AXIS_ORDERED } AxisKind;
+typedef enum Combine { // how a stage writes its cell: SET, or an accum row of combine.def
+  C_SET,
+#define COMBINE(name, identity_f, identity_i, meaning, exact) C_##name,
+#include "combine.def"
+#undef COMBINE
+  C_COUNT
+} Combine;
+struct Stage {
+  Sym name;
+  int nax;
+  IExpr *ax[MAX_AXES];      // loop variables, outermost first (plain text order; schedules reorder)
+  uint8_t kind[MAX_AXES];   // AxisKind
+  Combine combine;
+  Buf *out;
+  IExpr *ix[MAX_RANK];      // where in out
+  int npred;
+  IExpr **pred;             // the store happens where all are >= 0
+  Ex *cond;                 // and this bool is true; NULL: always
+  Ex *val;
+};
+
+/* ---- schedules: data ---- */
+typedef enum Map { MAP_SEQ, MAP_UNROLL, MAP_VEC, MAP_PAR, MAP_DOT, MAP_TR, MAP_BLOCK_X, MAP_BLOCK_Y, MAP_BLOCK_Z, MAP_THREAD_X, MAP_THREAD_Y } Map;
+typedef struct Split {      // level l advances by step[l], the last by 1. KERNELS.md 2a.1, 2a.2
+  Sym name;
+  Atom *axis;
+  uint8_t n, nrest, edge[2];
+  int32_t step[4], rest[8];
+} Split;
+typedef struct Band {
+  uint8_t split, level, map;
+} Band;
+typedef struct StageSched { // shared: leading bands in common with the stage before
+  uint8_t nband, shared;
+  Band band[MAX_BANDS];
+} StageSched;
+typedef struct Store {      // where a temp lives: depth bands outside the alloc (-1: as deep as possible)
+  Buf *temp;
+  Space space;
+  int depth;
+  const Layout *lay;
+} Store;
+typedef struct Schedule {
+  int nsplit, nstore;
+  Split split[MAX_STAGES * 2];
+  StageSched stage[MAX_STAGES]; // by stage position
+  Store store[MAX_BUFS];
+} Schedule;
+
+/* ---- the tree ---- */
+typedef enum TreeKind { T_FOR, T_ALLOC, T_STMT, T_SYNC, T_WHILE } TreeKind;
+struct Tree {
+  TreeKind kind;
+  Map map;                  // FOR
+  AxisKind axis;            // FOR
+  bool joined;              // FOR: a further piece (rest, edge) of the loop before it: one phase, one chunk space
+  Combine combine;          // STMT
+  IExpr *var, *ext;         // FOR: var runs 0..ext-1
+  Buf *buf;                 // ALLOC, STMT
+  IExpr *ix[MAX_RANK];
+  int npred;
+  IExpr **pred;
+  Ex *cond, *val;           // WHILE: cond
+  Tree *body, *next;
+};
+
+/* ---- kernels ---- */
+typedef struct Site { // a place that can report E_DATA
+  int node;           // ONNX node index, -1
+  Sym node_name, op;
+  int input;          // graph input the value came from, or INT32_MIN
+  Sym text;           // "index %v is not in [%l,%h]": %v the value, %l %h the bounds
+  IExpr *lo, *hi;     // what the value may be
+} Site;
+struct Kernel {
+  Sym name;
+  int nbuf, nstage, nsym, nsite;
+  Buf *buf[MAX_BUFS];       // parameters first, in launch order, then temps
+  Stage *stage[MAX_STAGES];
+  Atom **sym;               // the ATOM_SYMs that appear, in order of id: launch arguments (kernel_symbols fills it)
+  int *site;                // program-wide site numbers that its lets use
+  Schedule *sched;          // NULL before schedule
+  Tree *tree;               // NULL before build; top-level siblings are phases: run one after the other, each parallel
+  uint64_t hash;            // of the canonical text, for dedup
+};
+Kernel *kernel_new(Sym name);
+Buf *kernel_buf(Kernel *, Sym name, BufKind, DType, int rank, IExpr *const *dim);
+Stage *kernel_stage(Kernel *, Sym name, Combine, Buf *out, int nax, IExpr *const *ax, const uint8_t *kind, IExpr *const *ix, Ex *val);
+int kernel_params(const Kernel *);  // number of parameters (they come first)
+void kernel_symbols(Kernel *);
+
+/* ---- schedule edits (schedule_edit.c); stages are named, positions change ---- */
+int stage_find(const Kernel *, const char *name);        // bug() if absent
+Split *sched_split(Schedule *, Sym name, IExpr *axis, const char *text);            // "48,16 rest 32,16 edge 1,1"
+void sched_bands(Kernel *, const char *stage, const char *text);                    // "n.0 par m.0 | k m.1 unroll n.2 vec"
+void sched_store(Schedule *, Buf *temp, Space, int depth, const Layout *);
+Buf *stage_copy(Kernel *, Buf *, const char *name, const char *reader);             // copy stage t = b before reader and all later readers
+Buf *stage_rfactor(Kernel *, Buf *acc, IExpr *axis, int lanes, bool tree);          // lane partials, then lanes/2 .. 1 (tree) or one fold
+void stage_move(Kernel *, const char *stage, const char *before);
+
+/* ---- build, text, verifier ---- */
+void kernel_build(Kernel *);            // stages + schedule -> tree; the only place that makes loops (passes/build.c)
+void kernel_verify(const Kernel *);     // the laws of KERNELS.md section 1; bug() names the violation
+void kernel_print(const Kernel *, Text *);
+uint64_t kernel_hash(Kernel *);         // of the text with names canonicalised: equal kernels are emitted once
+
+/* ---- the interpreter (eval.c): stages and trees; the definition of vec, of accumulation order and of every scalar op ---- */
+// Buffers' data must be set for parameters, symbols' val in their atoms. fault (may be NULL) receives let violations, smallest first.
+typedef struct EvalFault {
+  int site;
+  int64_t pos, value;
+} EvalFault;
+bool eval_stages(Kernel *, EvalFault *fault); // false: a let was violated
+bool eval_tree(Kernel *, EvalFault *fault);

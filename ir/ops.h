@@ -1,0 +1,47 @@
+// ops.h - the op table as data. ops.def holds the rows; this header gives the ids and what every room may ask of a row.
+// Rooms that bind code to a row (shape rules in passes/infer, lowerings in passes/lower) include ops.def again with their own macros.
+#pragma once
+#include "base.h"
+
+// How an op becomes kernels (KERNELS.md section 4)
+typedef enum Family {
+  FAMILY_ELEM,   // a scalar formula of the broadcast inputs
+  FAMILY_INDEX,  // a view or index map: elem(index) -> scalar
+  FAMILY_FOLD,   // reduction over the op's axes: combine, term, finish
+  FAMILY_FOLDN,  // contraction or window: a C function fills a Fold
+  FAMILY_NEST,   // a C function adds stages
+  FAMILY_EXPAND, // a C function replaces the node by other graph ops
+  FAMILY_HOST,   // a runtime function on whole values
+  FAMILY_REGION, // control flow of the host program
+} Family;
+
+typedef enum OpId {
+  OP_NONE,
+#define OP(domain, name, since, sig, shape, family, how) OP_##name,
+#define ATTR(op, name, kind, dflt)
+#define OLD(op, version, rule)
+#include "ops.def"
+#undef OP
+#undef ATTR
+#undef OLD
+  OP_COUNT
+} OpId;
+
+typedef struct AttrRow {
+  const char *name, *kind, *dflt; // kind: INT FLOAT STRING INTS FLOATS STRINGS TENSOR TYPE GRAPH; dflt: text, "" none, "!" required
+} AttrRow;
+typedef struct Op {
+  OpId id;
+  const char *domain; // "" is ai.onnx
+  const char *name;
+  int since;          // the version whose meaning the IR carries
+  const char *sig;    // "f f? -> f": see ops.def
+  Family family;
+  const char *how;    // the last column as text
+  const AttrRow *attr;
+  int nattr, nin, nout; // nin, nout: of the signature; -1 after a variadic
+  int nin_min;
+} Op;
+extern const Op ops[OP_COUNT];
+const Op *op_find(const char *domain, const char *name); // NULL: not in the table. "ai.onnx" and "" are one domain
+const AttrRow *op_attr(const Op *, const char *name);
