@@ -57,6 +57,10 @@ bool tn_stop(tn_frame *);  /* has the run failed or been cancelled? polled by ho
 void *tn_grow(tn_frame *, uint32_t slot, int64_t bytes, int64_t keep);
 /* Memory for output k, whose dims became known only now; dim[] is copied. NULL: no memory or no space (the run fails or lends). */
 void *tn_output(tn_frame *, uint32_t k, int32_t rank, const int64_t *dim);
+/* The loop has done k turns: 1: leave it (failed, cancelled, or the caller's iteration budget is used up), else 0. */
+int tn_turn(tn_frame *, int64_t k);
+/* Handles are owned by their slot. Slot `to` (in handle[], out[]) becomes the value of slot `from`, which keeps it; the old one is freed. */
+void tn_move(tn_frame *, tenon_value **to, tenon_value **from);
 uint32_t tn_fp_enter(void); /* default rounding, no FTZ, traps masked; returns what was there */
 void tn_fp_leave(uint32_t);
 bool tn_cpu_ok(uint64_t need);
@@ -69,7 +73,7 @@ typedef struct tn_tensor { /* a dense tensor operand as the program sees it */
 } tn_tensor;
 typedef struct tn_operand { /* absent: both NULL */
   tn_tensor *t;            /* results: data may be NULL: call tn_op_result with dims filled in */
-  tenon_value **h;         /* a handle slot */
+  tenon_value **h;         /* a handle slot: &frame->handle[k], or (tenon_value **)&frame->in[k], &frame->out[k] */
   int32_t slab, out;       /* results of data-dependent size: where the memory comes from; -1 none */
   int64_t *dim_sym[8];     /* results: symbols that receive the dims, NULL where the dim was known */
 } tn_operand;
