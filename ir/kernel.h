@@ -70,10 +70,12 @@ struct Ex {
   int epoch;        // memo of one walk, see ex_epoch
   void *v;
 };
-// A let: an ATOM_LET whose def is an Ex; its value is (int64) def clamped into lo..hi; when def leaves lo..hi and site >= 0, the run
-// reports E_DATA at that site (Kernel.site) with the value. So Gather needs no branch, and reads nothing out of range.
+// A let: an ATOM_LET whose def is a LetDef; its value is (int64) value clamped into lo..hi, where hi is `limit - 1` at run time if limit is
+// given (a dim; the atom's own hi is then only its upper bound). When the value leaves that range and site >= 0, the run reports E_DATA at
+// that site with the value. So Gather needs no branch, and reads nothing out of range. A limit of 0 clamps to 0 (nothing is stored then).
 typedef struct LetDef {
   Ex *value;        // i32 or i64
+  IExpr *limit;     // NULL: the atom's lo..hi are exact
   int site;         // -1: proved, or clamping is the meaning
 } LetDef;           // Atom.def points to one
 
