@@ -97,3 +97,9 @@ extern const char *(*bug_dump)(void); // writes the current IR to a file, return
 
 // Runs f(u); returns EXIT_OK, or the code fail() unwound with. Nests.
 Exit protect(void (*f)(void *), void *u);
+
+/* ---- progress: a long step says how far it is; the driver shows it on a terminal ---- */
+extern void (*progress_sink)(const char *what, int done, int total); // NULL: nobody looks
+static inline void progress(const char *what, int done, int total) {
+  if (progress_sink) progress_sink(what, done, total);
+}
