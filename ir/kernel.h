@@ -91,8 +91,15 @@ Ex *ex_cast(DType reg, Ex *);            // between register types, total: float
 Ex *ex_round(DType storage, Ex *);       // as storing to that dtype and loading it back
 IExpr *ex_index(Ex *value, int64_t lo, int64_t hi, int site, const char *name); // a let
 extern int ex_epoch;                     // one epoch per walk over a DAG of shared Ex
-Ex *ex_map(Ex *, Ex *(*f)(Ex *copy, void *u), void *u); // copies a DAG keeping its sharing, lets included; f sees each copy, may replace it
+// Copies a DAG keeping its sharing, lets included (equal lets stay equal); f sees each copy after its operands and lets, may replace it.
+// The _more and _index forms continue the walk that ex_map began: what a stage's value, condition and indices share stays shared.
+Ex *ex_map(Ex *, Ex *(*f)(Ex *copy, void *u), void *u);
+Ex *ex_map_more(Ex *, Ex *(*f)(Ex *copy, void *u), void *u);
+IExpr *ex_map_index(IExpr *, Ex *(*f)(Ex *copy, void *u), void *u); // replaces the lets of an index
 void ex_walk(Ex *, void (*f)(Ex *, void *u), void *u);  // every node once, operands first; lets' definitions too
+void ex_walk_more(Ex *, void (*f)(Ex *, void *u), void *u);
+void ex_walk_index(IExpr *, void (*f)(Ex *, void *u), void *u); // the definitions of an index's lets
+Ex *ex_subst(Ex *, int n, Atom *const *v, IExpr *const *by); // in all indices and predicates, lets included
 // The formula parser (formula.c): "x < 0 ? alpha*x : x". names resolves identifiers (NULL: unknown, fails); T(..) casts to `out`.
 Ex *ex_formula(const char *text, DType storage_out, Ex *(*names)(const char *id, void *u), void *u);
 
@@ -127,8 +134,9 @@ typedef struct Split {      // level l advances by step[l], the last by 1. KERNE
   uint8_t n, nrest, edge[2];
   int32_t step[4], rest[8];
 } Split;
-typedef struct Band {
-  uint8_t split, level, map;
+typedef struct Band {      // one loop
+  uint16_t split;
+  uint8_t level, map;
 } Band;
 typedef struct StageSched { // shared: leading bands in common with the stage before
   uint8_t nband, shared;
@@ -141,8 +149,8 @@ typedef struct Store {      // where a temp lives: depth bands outside the alloc
   const Layout *lay;
 } Store;
 typedef struct Schedule {
-  int nsplit, nstore;
-  Split split[MAX_STAGES * 2];
+  int nsplit, csplit, nstore;
+  Split *split;
   StageSched stage[MAX_STAGES]; // by stage position
   Store store[MAX_BUFS];
 } Schedule;
@@ -187,11 +195,15 @@ Kernel *kernel_new(Sym name);
 Buf *kernel_buf(Kernel *, Sym name, BufKind, DType, int rank, IExpr *const *dim);
 Stage *kernel_stage(Kernel *, Sym name, Combine, Buf *out, int nax, IExpr *const *ax, const uint8_t *kind, IExpr *const *ix, Ex *val);
 int kernel_params(const Kernel *);  // number of parameters (they come first)
-void kernel_symbols(Kernel *);
+void kernel_symbols(Kernel *);      // fills sym and site from everything the kernel holds
+void kernel_indices(const Kernel *, void (*f)(IExpr *, void *u), void *u); // every index expression, those of buffers and lets included
+void stage_walk(const Stage *, void (*f)(Ex *, void *u), void *u); // every scalar node of a stage once; the lets of its indices too
+int stage_axis(const Stage *, const Atom *);  // position, -1
+Layout *layout_new(int n, ...);     // n parts, each three ints: axis, div, mod
 
 /* ---- schedule edits (schedule_edit.c); stages are named, positions change ---- */
 int stage_find(const Kernel *, const char *name);        // bug() if absent
-Split *sched_split(Schedule *, Sym name, IExpr *axis, const char *text);            // "48,16 rest 32,16 edge 1,1"
+Split *sched_split(Schedule *, Sym name, IExpr *axis, const char *text);            // "48,16 rest 32,16 edge 1,1"; invalidates older Split *
 void sched_bands(Kernel *, const char *stage, const char *text);                    // "n.0 par m.0 | k m.1 unroll n.2 vec"
 void sched_store(Schedule *, Buf *temp, Space, int depth, const Layout *);
 Buf *stage_copy(Kernel *, Buf *, const char *name, const char *reader);             // copy stage t = b before reader and all later readers
@@ -199,10 +211,12 @@ Buf *stage_rfactor(Kernel *, Buf *acc, IExpr *axis, int lanes, bool tree);      
 void stage_move(Kernel *, const char *stage, const char *before);
 
 /* ---- build, text, verifier ---- */
-void kernel_build(Kernel *);            // stages + schedule -> tree; the only place that makes loops (passes/build.c)
+void kernel_build(Kernel *);            // stages + schedule -> tree; the only place that makes loops (build.c)
 void kernel_verify(const Kernel *);     // the laws of KERNELS.md section 1; bug() names the violation
-void kernel_print(const Kernel *, Text *);
-uint64_t kernel_hash(Kernel *);         // of the text with names canonicalised: equal kernels are emitted once
+void kernel_print(const Kernel *, Text *); // stages and schedule, or the tree if built. print(parse(print(k))) == print(k)
+Kernel *kernel_parse(const char *text, size_t n, const char *file); // fails with a line number
+void kernel_canonical(const Kernel *, Text *); // the text with canonical names: symbols by position in sym, everything else by first use
+uint64_t kernel_hash(Kernel *);         // of the canonical text: kernels of equal text are emitted once, symbols matched by position
 
 /* ---- the interpreter (eval.c): stages and trees; the definition of vec, of accumulation order and of every scalar op ---- */
 // Buffers' data must be set for parameters, symbols' val in their atoms. fault (may be NULL) receives let violations, smallest first.
