@@ -1,0 +1,73 @@
+// expand.c - pass_expand: replaces the nodes of EXPAND rows of the op table by other graph ops, until none is left.
+//
+// Before: infer has run. After: no node of an EXPAND row is left, in the main graph and in every region; what the builders
+// made has types. Named and exporter-decomposed forms become the same nodes here, so lowering knows one form of each.
+#include "passes/expand.h"
+#include "passes/rewrite.h"
+#include <string.h>
+
+#define ATTR(op, name, kind, dflt)
+#define OLD(op, version, rule)
+#define ROW_ELEM(...)
+#define ROW_INDEX(...)
+#define ROW_FOLD(...)
+#define ROW_FOLDN(...)
+#define ROW_NEST(...)
+#define ROW_HOST(...)
+#define ROW_REGION(...)
+
+#define OP(domain, name, since, sig, shape, family, how) ROW_##family(name, how)
+#define ROW_EXPAND(name, how) __attribute__((weak)) Builder expand_##how;
+#include "ir/ops.def"
+#undef ROW_EXPAND
+
+#define ROW_EXPAND(name, how) [OP_##name] = expand_##how,
+static Builder *const builders[OP_COUNT] = {
+#include "ir/ops.def"
+};
+
+const Options *expand_options;
+
+bool wanted(const B *b, int out) { return node_out(b->at, out) != NULL; }
+
+void give(const B *b, int out, Value *by) {
+  Value *old = node_out(b->at, out);
+  if (!old) return;
+  if (old->type && old->type->kind == TYPE_TENSOR && by->type && by->type->dtype != old->type->dtype)
+    bug("expansion of %s gives %s where %s is expected", b->at->op->name, type_str(by->type), type_str(old->type));
+  replace_value(old, by);
+}
+
+void cannot(const B *b, const char *format, ...) {
+  va_list ap;
+  va_start(ap, format);
+  const char *text = vfmt(format, ap);
+  va_end(ap);
+  fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(b->at ? b->at : b->like), "%s", text);
+}
+
+// Expands n; what it became may hold EXPAND rows again, so the walk goes on at the first new node.
+static Node *expand_node(Node *n) {
+  Graph *g = n->graph;
+  Node *before = n->prev;
+  B b = {g, n, n};
+  builders[n->op->id](&b);
+  node_remove(n);
+  return before ? before->next : g->first;
+}
+
+static void expand_graph(Graph *g) {
+  for (Node *n = g->first; n;) {
+    if (builders[n->op->id]) {
+      n = expand_node(n);
+      continue;
+    }
+    for (int i = 0; i < n->nregion; i++) expand_graph(n->region[i]);
+    n = n->next;
+  }
+}
+
+void pass_expand(Graph *g, const Options *o) {
+  expand_options = o;
+  expand_graph(g);
+}
