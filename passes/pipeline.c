@@ -3,8 +3,8 @@
 // Before: a graph from the frontend or from a dump, verified. After: a planned program of scheduled, built, distinct kernels.
 // A row says which properties it needs, gives and destroys; the table is checked against them at every start, so a row cannot be moved to
 // where its needs are not met. Between passes: collected errors are handed over, the IR is verified, dumped and timed if asked for.
-#include "passes.h"
 #include "pipeline.h"
+#include "passes.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +91,8 @@ static void forget(void) {
 
 static void write_file(const char *path, const Text *t) {
   FILE *f = fopen(path, "wb");
-  if (!f || (t->n && fwrite(t->p, 1, t->n, f) != t->n) || fclose(f)) fail(EXIT_OUTPUT, "io.write", NOWHERE, "cannot write %s: %s", path, strerror(errno));
+  if (!f || (t->n && fwrite(t->p, 1, t->n, f) != t->n) || fclose(f))
+    fail(EXIT_OUTPUT, "io.write", NOWHERE, "cannot write %s: %s", path, strerror(errno));
 }
 
 const char *dump_ir(const Graph *g, const Program *p, const char *dir, const char *stem) {
