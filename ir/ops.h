@@ -28,20 +28,36 @@ typedef enum OpId {
 } OpId;
 
 typedef struct AttrRow {
+  OpId op;
   const char *name, *kind, *dflt; // kind: INT FLOAT STRING INTS FLOATS STRINGS TENSOR TYPE GRAPH; dflt: text, "" none, "!" required
 } AttrRow;
+typedef struct OldRow { // a node of an opset below `version` is rewritten by old_<rule>
+  OpId op;
+  int version;
+  const char *rule;
+} OldRow;
 typedef struct Op {
   OpId id;
   const char *domain; // "" is ai.onnx
-  const char *name;
+  const char *name;   // as ONNX spells it (an id's ms_ prefix is not part of it)
   int since;          // the version whose meaning the IR carries
   const char *sig;    // "f f? -> f": see ops.def
+  const char *shape;  // the shape rule's name
   Family family;
-  const char *how;    // the last column as text
+  const char *how; // the last column as text
   const AttrRow *attr;
-  int nattr, nin, nout; // nin, nout: of the signature; -1 after a variadic
-  int nin_min;
+  const OldRow *old; // ascending versions
+  int nattr, nold;
+  int nin, nout;         // of the signature; -1: variadic
+  int nin_min, nout_min; // how many a node must list; an optional operand among them may be left out
 } Op;
-extern const Op ops[OP_COUNT];
+extern const Op *const ops;                              // ops[OP_Add]
 const Op *op_find(const char *domain, const char *name); // NULL: not in the table. "ai.onnx" and "" are one domain
 const AttrRow *op_attr(const Op *, const char *name);
+
+// One operand of a signature. letter 0: there is no such operand. A variadic operand stands for all from its place on.
+typedef struct OpOperand {
+  char letter, digit; // class and type variable: equal (letter, digit) are of one type, except x; digit 0: none
+  bool optional, variadic;
+} OpOperand;
+OpOperand op_operand(const Op *, bool output, int index);
