@@ -62,9 +62,13 @@ struct Graph {
   Sym name;
   Graph *parent;     // the graph a region lies in
   Node *owner;       // the node whose region this is
+  Sym path;          // "" for the main graph, else what its nodes carry: "Loop_3.body"
   Value **in, **out;
-  int nin, nout, cin, cout;
+  Sym *out_name;     // ONNX's names of the outputs; they outlive value_replace
+  int nin, nout, cin, cout, cout_name;
   Node *first, *last;
+  Graph **child;     // graphs made with this one as parent, also those that are no region any more
+  int nchild, cchild;
   // main graph only: provenance, printed as a header
   Sym producer;
   int64_t ir_version;
@@ -76,9 +80,9 @@ struct Graph {
 };
 
 /* ---- making (graph.c) ---- */
-Graph *graph_new(Sym name, Graph *parent);
+Graph *graph_new(Sym name, Graph *parent); // a region's name is the last part of its path: "Loop_3.body"
 Value *graph_input(Graph *, Sym name, const Type *);
-void graph_output(Graph *, Value *);
+void graph_output(Graph *, Value *);            // its name is the value's
 Value *graph_const(Graph *, Sym name, Tensor *);
 Value *graph_const_i64(Graph *, int rank, int64_t n, const int64_t *v); // rank 0 (n = 1) or 1
 Value *graph_const_float(Graph *, DType, double v);                     // rank 0
@@ -93,11 +97,16 @@ void node_set_float(Node *, const char *name, double v);
 void node_set_ints(Node *, const char *name, int n, const int64_t *v);
 void node_set_string(Node *, const char *name, const char *v);
 void node_set_in(Node *, int i, Value *);       // keeps user lists right; grows the operand list
+void node_region(Node *, Graph *);              // appends a region
 void value_replace(Value *old, Value *by);      // everywhere: operands, outputs of graphs, captures in regions
 void node_remove(Node *);                       // results must be unused
-void node_move_before(Node *, Node *at);
+void node_move_before(Node *, Node *at);        // also out of a region into the graph around it
 bool graph_uses(const Graph *, const Value *);  // directly, or captured in any nested region
+// A copy with all nested regions. map (may be NULL) is asked for every value from outside, constant and input of the graph itself;
+// NULL: outside values and constants are shared, an input becomes an input of the copy.
 Graph *graph_clone(const Graph *, Graph *parent, Value *(*map)(Value *, void *u), void *u);
+// Moves all nodes of a region, copied by the same rules, before `at`; out receives what its outputs became. For inlining of bodies.
+void graph_inline(const Graph *, Graph *into, Node *at, Value *(*map)(Value *, void *u), void *u, Value **out);
 
 /* ---- attributes: the node's own, else the default of the op table ---- */
 const Attr *attr_find(const Node *, const char *name); // NULL: absent and no default
@@ -120,7 +129,14 @@ bool value_exprs(const Value *, int *n, IExpr ***e);       // all elements known
 bool value_same_shape(const Value *, const Value *);       // equal rank and `==` dims
 
 /* ---- text, verifier (graph_print.c, graph_parse.c, graph_verify.c) ---- */
-// graph main(%x: f32[N,3,224,224]) -> f32[N,10] where N in 1..64 { %1 = Conv(%x, @w0) {strides=[2,2]} : f32[N,64,112,112] ... return %1 }
+//   const @w0 = f32[64,3,7,7] data(0, 37632)
+//   graph main(%x: f32[N,3,224,224]) -> (y: f32[N,10]) where N in 1..64 {
+//     %1 = Conv(%x, @w0) {strides=[2, 2]} : f32[N,64,112,112] ; #0 "conv1"
+//     ...
+//     return %9
+//   }
+// Names that are no plain words are quoted: %"a b". _ is an operand left out or a result not wanted. Regions follow the types of their
+// node in the order of its GRAPH rows: then_branch graph () { .. return %5 }. `#0 "conv1" in "Loop_3.body"`: index, name and path.
 // Canonical: print(parse(print(g))) == print(g). Constants above 64 elements print as data(offset, bytes) into a side file.
 void graph_print(const Graph *, Text *text, Text *side);
 Graph *graph_parse(const char *text, size_t n, const void *side, size_t nside, const char *file); // fails with a line number
