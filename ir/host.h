@@ -54,6 +54,8 @@ struct HStmt {
   int nbuf;
   HBuf **buf;
   IExpr **arg;        // LAUNCH: a value for each kernel->sym (normally the symbol itself)
+  IExpr **temp;       // LAUNCH: byte offset in the workspace of each buffer that the kernel's tree allocates at its top level, in order
+  int ntemp;
   Atom *sym;
   IExpr *expr, *index, *keep;
   int site;
@@ -99,6 +101,7 @@ struct Program {
   Sym opsets, source_sha256, target, flags;
 };
 Program *program_new(Sym name);
+IExpr *hbuf_size(const HBuf *); // physical elements: pad and halo of the layout included
 HBuf *program_buf(Program *, Sym name, const Type *, HPlace);
 void program_print(const Program *, Text *text, Text *side); // symbols, buffers, kernels (stages, or tree if built), statements
 Program *program_parse(const char *text, size_t n, const void *side, size_t nside, const char *file);

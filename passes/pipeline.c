@@ -49,7 +49,8 @@ static const PassRow table[] = {
     {.name = "choose", .graph_with = pass_choose, .needs = TYPES | PLAIN | LEAN, .gives = CHOSEN},
     {.name = "lower", .lower = pass_lower, .needs = TYPES | PLAIN | CHOSEN, .gives = STAGES},
     {.name = "schedule", .program_with = pass_schedule, .needs = STAGES, .gives = LOOPS},
-    {.name = "dedup", .program = pass_dedup, .needs = LOOPS, .gives = UNIQUE},
+    {.name = "dedup", .program = pass_dedup, .needs = STAGES, .gives = UNIQUE},
+    {.name = "schedule", .program_with = pass_schedule, .needs = STAGES | UNIQUE, .gives = LOOPS},
     {.name = "memory", .program_with = pass_memory, .needs = LOOPS | UNIQUE, .gives = PLANNED},
 };
 enum { NPASS = sizeof table / sizeof *table };
@@ -182,7 +183,7 @@ Program *pipeline_resume(Program *p, const Options *o) {
   if (built) have |= LOOPS;
   if (p->arena) have |= LOOPS | UNIQUE | PLANNED;
   if (o->verify) program_verify(p);
-  return run(row_of("schedule"), have, o);
+  return run(row_of("dedup"), have, o);
 }
 
 int pipeline_times(const PassTime **out) {

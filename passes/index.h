@@ -1,0 +1,8 @@
+// index.h - what the INDEX and NEST functions share.
+#pragma once
+#include "passes/lower.h"
+
+int axis_of(const Node *, const char *attribute, int rank); // a non-negative axis
+IExpr *operand_index(Lower *, Value *, IExpr *i, int64_t lo, int64_t hi); // element i of a 1-D (or scalar) integer operand
+void reshape_index(const Type *to, IExpr *const *idx, const Type *from, IExpr **at); // row-major reindexing
+Ex *ex_reinterpret(DType from, DType to, Ex *);

@@ -1,0 +1,105 @@
+// index_data.c - INDEX rows, second part: reads at computed places, and tensors made of their own indices.
+#include "passes/index.h"
+#include <string.h>
+
+static IExpr *dim(const Value *v, int d) { return v->type->dim[d]; }
+static int rank_of(const Value *v) { return v->type->rank; }
+
+/* ---- gathers: the index is loaded, checked, and then an index like any other ---- */
+Ex *index_gather(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)out;
+  Value *x = n->in[0], *k = n->in[1];
+  int axis = axis_of(n, "axis", rank_of(x)), kr = rank_of(k);
+  IExpr *at[MAX_RANK] = {0};
+  for (int d = 0; d < axis; d++) at[d] = idx[d];
+  at[axis] = pull_index(L, k, idx + axis, dim(x, axis), true);
+  for (int d = axis + 1; d < rank_of(x); d++) at[d] = idx[d + kr - 1];
+  return pull(L, x, at);
+}
+Ex *index_gather_elements(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)out;
+  int rank = rank_of(n->in[0]), axis = axis_of(n, "axis", rank);
+  IExpr *at[MAX_RANK];
+  memcpy(at, idx, (size_t)rank * sizeof *idx);
+  at[axis] = pull_index(L, n->in[1], idx, dim(n->in[0], axis), true);
+  return pull(L, n->in[0], at);
+}
+Ex *index_gather_nd(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)out;
+  Value *x = n->in[0], *k = n->in[1];
+  int b = (int)attr_int(n, "batch_dims"), q = rank_of(k);
+  int64_t tuple;
+  if (!ix_const(dim(k, q - 1), &tuple)) fail(EXIT_UNSUPPORTED, "lower.gathernd", node_where(n), "the last dim of GatherND's indices must be known");
+  IExpr *at[MAX_RANK] = {0}, *ki[MAX_RANK] = {0};
+  for (int d = 0; d < b; d++) at[d] = idx[d];
+  for (int d = 0; d < q - 1; d++) ki[d] = idx[d];
+  for (int t = 0; t < tuple; t++) ki[q - 1] = ix(t), at[b + t] = pull_index(L, k, ki, dim(x, b + t), true);
+  for (int d = b + (int)tuple; d < rank_of(x); d++) at[d] = idx[d - b - (int)tuple + q - 1];
+  return pull(L, x, at);
+}
+// The updated cache in gather form: position i shows update t where i - w (mod L when circular) is t < S, else the past.
+Ex *index_tensor_scatter(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)out;
+  Value *past = n->in[0], *update = n->in[1];
+  int rank = rank_of(past), axis = axis_of(n, "axis", rank);
+  IExpr *w = node_in(n, 2) ? operand_index(L, n->in[2], idx[0], 0, IX_DIM_MAX) : ix(0), *at[MAX_RANK];
+  memcpy(at, idx, (size_t)rank * sizeof *idx);
+  IExpr *t = ix_sub(idx[axis], w);
+  at[axis] = attr_is(n, "mode", "circular") ? ix_mod(t, dim(past, axis)) : t;
+  IExpr *inside[2] = {at[axis], ix_addk(ix_sub(dim(update, axis), at[axis]), -1)};
+  return pull_guarded(L, update, at, 2, inside, pull(L, past, idx));
+}
+Ex *index_one_hot(Lower *L, Node *n, int out, IExpr *const *idx) {
+  Value *k = n->in[0], *values = n->in[2];
+  int rank = rank_of(n->out[out]), axis = axis_of(n, "axis", rank);
+  IExpr *at[MAX_RANK] = {0}, *v0[1] = {ix(0)}, *v1[1] = {ix(1)};
+  for (int d = 0, i = 0; d < rank; d++)
+    if (d != axis) at[i++] = idx[d];
+  Ex *e = pull(L, k, at);
+  if (e->type == DT_F32 || e->type == DT_F64) e = ex_cast(DT_I64, e);
+  Ex *depth = ex_ix(e->type, dim(n->out[out], axis));
+  e = ex_op(S_select, ex_op(S_lt, e, ex_i(e->type, 0), NULL), ex_op(S_add, e, depth, NULL), e);
+  Ex *hit = ex_op(S_eq, e, ex_ix(e->type, idx[axis]), NULL);
+  return ex_op(S_select, hit, pull(L, values, v1), pull(L, values, v0));
+}
+
+/* ---- tensors made of their own indices ---- */
+Ex *index_constant_of_shape(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)L, (void)idx;
+  DType r = dtypes[n->out[out]->type->dtype].reg;
+  const Attr *a = attr_find(n, "value");
+  if (!a || a->kind != ATTR_TENSOR) return ex_num(r, 0);
+  return r == DT_F32 || r == DT_F64 ? ex_f(r, tensor_float(a->t, 0)) : ex_i(r, tensor_int(a->t, 0));
+}
+Ex *index_shape(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)L;
+  int rank = rank_of(n->in[0]);
+  int64_t k, start = attr_has(n, "start") ? attr_int(n, "start") : 0;
+  if (start < 0) start += rank;
+  if (start < 0) start = 0;
+  if (ix_const(idx[0], &k)) return ex_ix(DT_I64, dim(n->in[0], (int)(start + k)));
+  IExpr *count = dim(n->out[out], 0);
+  if (!ix_const(count, &k) || k == 0) return ex_i(DT_I64, 0);
+  Ex *e = ex_ix(DT_I64, dim(n->in[0], (int)(start + k - 1)));
+  for (int64_t d = k - 2; d >= 0; d--) e = ex_sel(ix_sub(ix(d), idx[0]), ex_ix(DT_I64, dim(n->in[0], (int)(start + d))), e);
+  return e;
+}
+Ex *index_size(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)L, (void)idx, (void)out;
+  return ex_ix(DT_I64, value_count(n->in[0]));
+}
+Ex *index_range(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)out;
+  IExpr *none[1] = {ix(0)};
+  Ex *start = pull(L, n->in[0], none), *step = pull(L, n->in[2], none);
+  if (start->op == S_IX && (step->op == S_IX || step->op == S_CONST))
+    return ex_ix(start->type, ix_add(start->ix[0], ix_mul(idx[0], step->op == S_IX ? step->ix[0] : ix(step->i))));
+  Ex *i = ex_ix(start->type, idx[0]);
+  return ex_op(S_add, start, ex_op(S_mul, i, step, NULL), NULL);
+}
+Ex *index_eye_like(Lower *L, Node *n, int out, IExpr *const *idx) {
+  (void)L;
+  DType r = dtypes[n->out[out]->type->dtype].reg;
+  IExpr *d = ix_addk(ix_sub(idx[1], idx[0]), -attr_int(n, "k")); // 0 on the diagonal
+  return ex_sel(d, ex_sel(ix_scale(d, -1), ex_num(r, 1), ex_num(r, 0)), ex_num(r, 0));
+}

@@ -1,0 +1,415 @@
+// lower.c - the driver of lowering: a typed graph becomes a host program of kernels in stage form.
+//
+// Before: inferred graph without EXPAND rows. After: a Program whose kernels are unscheduled, and run as they are in the interpreter.
+// Nodes are walked in order. The root of a group emits the group's kernel; NEST, HOST and REGION nodes emit their own statements.
+#include "passes/lower.h"
+#include "passes/infer.h"
+#include <string.h>
+
+/* ---- the table: what each row of ops.def says about lowering ---- */
+#define LOWER_ELEM(f) {.family = FAMILY_ELEM, .formula = f}
+#define LOWER_INDEX(f) {.family = FAMILY_INDEX, .index = index_##f}
+#define LOWER_FOLD(f) {.family = FAMILY_FOLD, .formula = f, .fold = fold_row}
+#define LOWER_FOLDN(f) {.family = FAMILY_FOLDN, .fold = fold_##f}
+#define LOWER_NEST(f) {.family = FAMILY_NEST, .nest = nest_##f}
+#define LOWER_EXPAND(f) {.family = FAMILY_EXPAND}
+#define LOWER_HOST(f) {.family = FAMILY_HOST, .nest = host_##f}
+#define LOWER_REGION(f) {.family = FAMILY_REGION, .nest = region_##f}
+// A function that is not written yet is absent (weak): its op is reported as unsupported, by name.
+#define DECLARE_ELEM(f)
+#define DECLARE_INDEX(f) Ex *index_##f(Lower *, Node *, int, IExpr *const *) __attribute__((weak));
+#define DECLARE_FOLD(f)
+#define DECLARE_FOLDN(f) void fold_##f(Lower *, Node *, Fold *) __attribute__((weak));
+#define DECLARE_NEST(f) void nest_##f(Lower *, Node *) __attribute__((weak));
+#define DECLARE_EXPAND(f)
+#define DECLARE_HOST(f) void host_##f(Lower *, Node *) __attribute__((weak));
+#define DECLARE_REGION(f) void region_##f(Lower *, Node *) __attribute__((weak));
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+void fold_row(Lower *, Node *, Fold *);
+#define OP(domain, name, since, sig, shape, family, how) DECLARE_##family(how)
+#define ATTR(op, name, kind, dflt)
+#define OLD(op, version, rule)
+#include "ir/ops.def"
+#undef OP
+static const Lowering table[OP_COUNT] = {
+#define OP(domain, name, since, sig, shape, family, how) [OP_##name] = LOWER_##family(how),
+#include "ir/ops.def"
+#undef OP
+#undef ATTR
+#undef OLD
+};
+const Lowering *lowering(const Node *n) {
+  const Lowering *w = &table[n->op->id];
+  return w->formula || w->index || w->fold || w->nest ? w : NULL;
+}
+
+/* ---- values ---- */
+VInfo *vinfo(Value *v) {
+  if (!v->pass) v->pass = NEW(VInfo);
+  return v->pass;
+}
+static void forget(Graph *g) {
+  for (int i = 0; i < g->nin; i++) g->in[i]->pass = NULL;
+  for (int i = 0; i < g->nout; i++) g->out[i]->pass = NULL;
+  for (Node *n = g->first; n; n = n->next) {
+    for (int i = 0; i < n->nin; i++)
+      if (n->in[i]) n->in[i]->pass = NULL;
+    for (int i = 0; i < n->nout; i++)
+      if (n->out[i]) n->out[i]->pass = NULL;
+    for (int r = 0; r < n->nregion; r++) forget(n->region[r]);
+  }
+}
+
+// Is e known when the run begins: made of input dims and of names for expressions over them?
+static void check_entry(Atom *a, void *u) {
+  if (a->kind == ATOM_SYM && !a->def && !a->bound) *(bool *)u = false;
+  if (a->kind == ATOM_LET || a->kind == ATOM_VAR) *(bool *)u = false;
+  if (a->kind == ATOM_SYM && a->def) ix_atoms(a->def, check_entry, u);
+}
+static bool at_entry(IExpr *e) {
+  bool yes = true;
+  ix_atoms(e, check_entry, &yes);
+  return yes;
+}
+static bool type_at_entry(const Type *t) {
+  for (int d = 0; d < t->rank; d++)
+    if (!at_entry(t->dim[d])) return false;
+  return true;
+}
+static bool dense(const Type *t) { return t->kind == TYPE_TENSOR && t->dtype != DT_STR; }
+
+static HBuf *new_value(Lower *L, const char *name, const Type *t) {
+  HBuf *b = program_buf(L->prog, sym(name), t, PLACE_ARENA);
+  b->exact = true;
+  if (!dense(t)) b->place = PLACE_HANDLE, b->index = L->prog->nhandle++;
+  else if (!type_at_entry(t)) b->place = PLACE_SLAB, b->index = L->prog->nslab++;
+  return b;
+}
+HBuf *lower_scratch(Lower *L, const char *name, const Type *t) { return new_value(L, name, t); }
+
+IExpr *type_count(const Type *t);
+IExpr *type_count(const Type *t) {
+  IExpr *n = ix(1);
+  for (int d = 0; d < t->rank; d++) n = ix_mul(n, t->dim[d]);
+  return n;
+}
+// A slab gets its size, and an output of unknown size its memory, right before what writes it.
+static void provide(Lower *L, HBuf *b) {
+  if (b->place == PLACE_SLAB) {
+    HStmt *s = lower_stmt(L, HS_GROW);
+    s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
+    s->expr = ix_ceil(ix_scale(type_count(b->type), dtypes[b->type->dtype].bits), 8), s->keep = ix(0);
+  }
+  if (b->place == PLACE_OUTPUT && !b->exact) {
+    HStmt *s = lower_stmt(L, HS_OUTPUT);
+    s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
+  }
+}
+HBuf *lower_value(Lower *L, Value *v) {
+  VInfo *i = vinfo(v);
+  if (i->hbuf) return i->hbuf;
+  if (v->data) {
+    i->hbuf = program_buf(L->prog, v->name ? v->name : sym("c"), v->type, PLACE_CONST);
+    i->hbuf->data = v->data, i->hbuf->exact = true;
+    return i->hbuf;
+  }
+  return i->hbuf = new_value(L, v->name ? v->name : "t", v->type);
+}
+
+/* ---- statements and kernels ---- */
+HStmt *lower_stmt(Lower *L, HKind kind) {
+  HStmt *s = NEW(HStmt);
+  s->kind = kind, s->site = -1;
+  **L->tail = s, *L->tail = &s->next;
+  return s;
+}
+int lower_site_input(Lower *L, const Node *n, Value *from, const char *text, IExpr *lo, IExpr *hi) {
+  Program *p = L->prog;
+  Site s = {.node = n->index, .node_name = n->name, .op = n->op->name, .input = INT32_MIN, .text = sym(text), .lo = lo, .hi = hi};
+  for (int i = 0; from && !from->def && i < p->nin; i++)
+    if (p->in[i].buf == vinfo(from)->hbuf) s.input = i;
+  for (int i = 0; i < p->nsite; i++) // one site per node and bound
+    if (p->site[i].node == s.node && p->site[i].text == s.text && p->site[i].lo == lo && p->site[i].hi == hi && p->site[i].op == s.op && p->site[i].node_name == s.node_name) return i;
+  PUSH(p->site, p->nsite, p->csite, s);
+  return p->nsite - 1;
+}
+int lower_site(Lower *L, const Node *n, const char *text, IExpr *lo, IExpr *hi) { return lower_site_input(L, n, NULL, text, lo, hi); }
+
+void lower_begin(Lower *L, const char *name) {
+  L->k = kernel_new(sym_fmt("k%d_%s", L->serial, name));
+  L->serial++, L->narg = 0, L->nmemo = 0, L->nguard = 0;
+}
+static Buf *param(Lower *L, Value *v, BufKind kind) {
+  VInfo *i = vinfo(v);
+  HBuf *h = lower_value(L, v);
+  Buf *b = kernel_buf(L->k, sym_fmt("%s%d", kind == BUF_OUT ? "y" : kind == BUF_CONST ? "w" : "x", L->narg), kind, v->type->dtype, v->type->rank, v->type->dim);
+  PUSH(L->arg, L->narg, L->carg, h);
+  i->buf = b, i->kernel = L->serial;
+  return b;
+}
+Buf *lower_in(Lower *L, Value *v) {
+  VInfo *i = vinfo(v);
+  if (i->buf && i->kernel == L->serial) return i->buf;
+  if (i->where == RES_TEMP) bug("temp %%%s is read outside its kernel", v->name ? v->name : "?");
+  return param(L, v, v->data ? BUF_CONST : BUF_IN);
+}
+Buf *lower_out(Lower *L, Value *v) { return param(L, v, BUF_OUT); }
+Buf *lower_temp(Lower *L, const char *name, DType t, int rank, IExpr *const *dim) {
+  return kernel_buf(L->k, sym_fmt("%s%d", name, L->k->nbuf), BUF_TEMP, t, rank, dim);
+}
+static void params_first(Kernel *k) {
+  Buf *order[MAX_BUFS];
+  int n = 0;
+  for (int temps = 0; temps < 2; temps++)
+    for (int i = 0; i < k->nbuf; i++)
+      if ((k->buf[i]->kind == BUF_TEMP) == temps) order[n++] = k->buf[i];
+  for (int i = 0; i < n; i++) k->buf[i] = order[i], order[i]->id = i;
+}
+void lower_launch(Lower *L) {
+  Kernel *k = L->k;
+  params_first(k);
+  kernel_symbols(k);
+  for (int i = 0; i < L->narg; i++)
+    if (k->buf[i]->kind == BUF_OUT) provide(L, L->arg[i]);
+  HStmt *s = lower_stmt(L, HS_LAUNCH);
+  s->kernel = k, s->nbuf = L->narg;
+  s->buf = mem_copy(L->arg, (size_t)L->narg * sizeof *L->arg);
+  s->arg = NEWN(IExpr *, k->nsym ? k->nsym : 1);
+  for (int i = 0; i < k->nsym; i++) s->arg[i] = ix_atom(k->sym[i]);
+  PUSH(L->prog->kernel, L->prog->nkernel, L->prog->ckernel, k);
+  L->k = NULL;
+}
+
+/* ---- a group becomes a kernel ---- */
+static int axes_of(const VInfo *i, int rank, IExpr **ax, IExpr **dim) {
+  int n = 0;
+  for (int d = 0; d < rank; d++)
+    if (!ix_is(i->var[d], 0)) dim[n] = ix_is_atom(i->var[d])->a, ax[n++] = i->var[d];
+  return n;
+}
+static Ex *identity(Combine c, DType t) {
+  bool f = t == DT_F32 || t == DT_F64;
+  switch (c) {
+  case C_add: return f ? ex_f(t, -0.0) : ex_i(t, 0);
+  case C_mul: return f ? ex_f(t, 1) : ex_i(t, 1);
+  case C_max: return f ? ex_f(t, -__builtin_inf()) : ex_i(t, t == DT_I32 ? INT32_MIN : t == DT_BOOL ? 0 : INT64_MIN);
+  case C_min: return f ? ex_f(t, __builtin_inf()) : ex_i(t, t == DT_I32 ? INT32_MAX : t == DT_BOOL ? 1 : INT64_MAX);
+  case C_and: return ex_i(t, t == DT_BOOL ? 1 : -1);
+  default: return ex_i(t, 0);
+  }
+}
+static DType storage_of(DType reg) { return reg; } // register types are storage types too
+static Ex *emit_fold(Lower *L, Value *v, IExpr **ax, int nax, IExpr **dim, Ex **load) {
+  VInfo *i = vinfo(v);
+  Fold *f = NEW(Fold);
+  f->info = i, f->result = v->out;
+  memcpy(f->out, i->var, sizeof i->var);
+  L->node = v->def;
+  lowering(v->def)->fold(L, v->def, f);
+  Buf *acc = lower_temp(L, "acc", storage_of(f->acc), nax, dim);
+  IExpr *all[MAX_AXES];
+  uint8_t kind[MAX_AXES] = {0};
+  int n = nax;
+  if (nax + f->nred > MAX_AXES) bug("a fold of %s with %d axes", v->def->op->name, nax + f->nred);
+  memcpy(all, ax, (size_t)nax * sizeof *ax);
+  for (int r = 0; r < f->nred; r++) kind[n] = AXIS_REDUCE, all[n++] = f->red[r];
+  kernel_stage(L->k, sym_fmt("init%d", L->k->nstage), C_SET, acc, nax, ax, kind, ax, f->first ? f->first : identity(f->combine, f->acc));
+  Stage *u = kernel_stage(L->k, sym_fmt("upd%d", L->k->nstage), f->combine, acc, n, all, kind, ax, f->term);
+  u->npred = f->npred, u->pred = mem_copy(f->pred, sizeof f->pred), u->cond = f->cond;
+  *load = ex_load(acc, ax);
+  return f->finish ? f->finish(L, v->def, f, *load) : *load;
+}
+static void emit_member(Lower *L, Value *v) {
+  VInfo *i = vinfo(v);
+  int rank = v->type->rank;
+  IExpr *ax[MAX_AXES], *dim[MAX_AXES];
+  int nax = axes_of(i, rank, ax, dim);
+  static const uint8_t spatial[MAX_AXES];
+  Ex *acc = NULL, *val;
+  L->node = v->def;
+  if (v->def->op->family == FAMILY_FOLD || v->def->op->family == FAMILY_FOLDN) val = emit_fold(L, v, ax, nax, dim, &acc);
+  else val = v->elem ? pull(L, v, i->var) : pull_elem_node(L, v->def, v->out, i->var);
+  if (i->where == RES_ROOT) {
+    kernel_stage(L->k, sym_fmt("out%d", L->k->nstage), C_SET, lower_out(L, v), nax, ax, spatial, i->var, val);
+  } else if (val == acc) { // the accumulator itself serves
+    i->buf = acc->buf, i->kernel = L->serial;
+  } else {
+    DType t = val->type; // a temp keeps what the registers had: nothing is rounded inside a kernel
+    Buf *b = lower_temp(L, "t", storage_of(t), nax, dim);
+    kernel_stage(L->k, sym_fmt("set%d", L->k->nstage), C_SET, b, nax, ax, spatial, ax, val);
+    i->buf = b, i->kernel = L->serial;
+  }
+}
+static void emit_group(Lower *L, Group *g) {
+  lower_begin(L, g->member[0]->def->op->name);
+  for (int m = g->nmember - 1; m >= 0; m--) emit_member(L, g->member[m]);
+  lower_launch(L);
+}
+
+/* ---- nodes ---- */
+static void lower_node(Lower *L, Node *n) {
+  const Lowering *w = lowering(n);
+  L->node = n;
+  if (!w) {
+    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s%s%s has no lowering", n->op->domain, *n->op->domain ? "." : "", n->op->name);
+    return;
+  }
+  if (w->nest) {
+    for (int o = 0; o < n->nout; o++) // known results need no statement, unless somebody reads memory: they are cheap anyway
+      if (n->out[o]) lower_value(L, n->out[o]);
+    w->nest(L, n);
+    return;
+  }
+  for (int o = 0; o < n->nout; o++) {
+    VInfo *i = n->out[o] ? vinfo(n->out[o]) : NULL;
+    if (i && i->where == RES_ROOT && i->group && i->group->member[0] == n->out[o]) emit_group(L, i->group);
+  }
+}
+void lower_graph(Lower *L, Graph *g) {
+  group_graph(L, g);
+  for (Node *n = g->first; n; n = n->next) lower_node(L, n);
+}
+
+/* ---- the whole program ---- */
+static void bind_dim(IExpr *d) {
+  Atom *a = ix_is_atom(d);
+  if (a && a->kind == ATOM_SYM && !a->def) a->bound = 1;
+}
+static void collect(Program *p, IExpr *e);
+static void collect_atom(Atom *a, void *u) {
+  Program *p = u;
+  if (a->kind == ATOM_SYM) {
+    for (int i = 0; i < p->nsym; i++)
+      if (p->sym[i] == a) return;
+    if (a->def) collect(p, a->def);
+    for (int i = 0; i < p->nsym; i++)
+      if (p->sym[i] == a) return;
+    p->sym = grow(p->sym, p->nsym, &(int){p->nsym}, sizeof *p->sym);
+    p->sym[p->nsym++] = a;
+  }
+}
+static void collect(Program *p, IExpr *e) {
+  if (e) ix_atoms(e, collect_atom, p);
+}
+static void collect_type(Program *p, const Type *t) {
+  for (int d = 0; t && t->kind == TYPE_TENSOR && d < t->rank; d++) collect(p, t->dim[d]);
+  if (t && t->elem) collect_type(p, t->elem);
+}
+static void collect_body(Program *p, HStmt *s) {
+  for (; s; s = s->next) {
+    if (s->sym) collect_atom(s->sym, p);
+    collect(p, s->expr), collect(p, s->index), collect(p, s->keep);
+    if (s->kind == HS_LAUNCH)
+      for (int i = 0; i < s->kernel->nsym; i++) collect(p, s->arg[i]);
+    collect_body(p, s->body), collect_body(p, s->other);
+  }
+}
+static void symbols(Program *p) {
+  for (int i = 0; i < p->nin; i++) collect_type(p, p->in[i].type);
+  for (int i = 0; i < p->nbuf; i++) collect_type(p, p->buf[i]->type);
+  for (int i = 0; i < p->nrequire; i++) collect(p, p->require[i].expr);
+  for (int i = 0; i < p->nsite; i++) collect(p, p->site[i].lo), collect(p, p->site[i].hi);
+  collect_body(p, p->body);
+  Atom **order = NEWN(Atom *, p->nsym + 1); // entry symbols first, otherwise in order of discovery (definitions before uses)
+  int n = 0;
+  for (int late = 0; late < 2; late++) {
+    for (int i = 0; i < p->nsym; i++)
+      if (!at_entry(ix_atom(p->sym[i])) == late) order[n++] = p->sym[i];
+    if (!late) p->nentry = n;
+  }
+  p->sym = order;
+}
+
+static void inputs(Lower *L, Graph *g) {
+  Program *p = L->prog;
+  p->in = NEWN(HIo, g->nin + 1), p->nin = g->nin;
+  for (int i = 0; i < g->nin; i++) {
+    Value *v = g->in[i];
+    if (v->type->kind == TYPE_TENSOR)
+      for (int d = 0; d < v->type->rank; d++) bind_dim(v->type->dim[d]);
+  }
+  for (int i = 0; i < g->nin; i++) {
+    Value *v = g->in[i];
+    HBuf *b = program_buf(p, v->name, v->type, PLACE_INPUT);
+    b->index = i, b->exact = true;
+    p->in[i] = (HIo){.name = v->name, .type = v->type, .buf = b, .optional = v->type->kind == TYPE_OPTIONAL, .pair = -1, .pair_axis = -1};
+    vinfo(v)->hbuf = b;
+  }
+}
+// An output that some node computes is written in place; one that is an input, a constant, or given twice is copied at the end.
+static void outputs(Lower *L, Graph *g) {
+  Program *p = L->prog;
+  p->out = NEWN(HIo, g->nout + 1), p->nout = g->nout;
+  for (int i = 0; i < g->nout; i++) {
+    Value *v = g->out[i];
+    HBuf *b = program_buf(p, v->name, v->type, PLACE_OUTPUT);
+    b->index = i, b->exact = dense(v->type) && type_at_entry(v->type);
+    p->out[i] = (HIo){.name = v->name, .type = v->type, .buf = b, .pair = -1, .pair_axis = -1};
+    if (v->def && !v->data && v->graph == g && !vinfo(v)->hbuf) vinfo(v)->hbuf = b;
+  }
+}
+static void copy_outputs(Lower *L, Graph *g) {
+  for (int i = 0; i < g->nout; i++) {
+    HBuf *b = L->prog->out[i].buf, *from = lower_value(L, g->out[i]);
+    if (from == b) continue;
+    provide(L, b);
+    HStmt *s = lower_stmt(L, HS_COPY);
+    s->nbuf = 2, s->buf = NEWN(HBuf *, 2), s->buf[0] = b, s->buf[1] = from;
+  }
+}
+// Symbols that infer made for elements of small computed tensors are loaded right after the node that computes the tensor; lower_loads
+// is called behind every node.
+Program *pass_lower(Graph *g, const Options *opt) {
+  forget(g);
+  HStmt **tail;
+  Lower L = {.prog = program_new(g->name), .opt = opt, .tail = &tail};
+  tail = &L.prog->body;
+  inputs(&L, g);
+  outputs(&L, g);
+  lower_graph(&L, g);
+  copy_outputs(&L, g);
+  symbols(L.prog);
+  return L.prog;
+}
+
+bool lower_eval_node(Node *n, Tensor **out) {
+  const Lowering *w = lowering(n);
+  if (!w || n->nregion) return false;
+  HStmt **tail;
+  Lower L = {.prog = program_new(sym("fold")), .tail = &tail};
+  Program *p = L.prog;
+  tail = &p->body;
+  void *kept[64];
+  int nkept = 0;
+  for (int i = 0; i < n->nin + n->nout; i++) {
+    Value *v = i < n->nin ? n->in[i] : n->out[i - n->nin];
+    if (nkept == 64) return false;
+    kept[nkept++] = v ? v->pass : NULL;
+    if (v) v->pass = NULL;
+  }
+  Graph one = {.name = sym("fold"), .first = n, .last = n, .out = n->out, .nout = 0};
+  for (int o = 0; o < n->nout; o++)
+    if (n->out[o]) vinfo(n->out[o])->must_root = true;
+  p->out = NEWN(HIo, n->nout + 1);
+  for (int o = 0; o < n->nout; o++) {
+    if (!n->out[o]) continue;
+    HBuf *b = program_buf(p, sym_fmt("o%d", o), n->out[o]->type, PLACE_OUTPUT);
+    b->index = p->nout, b->exact = dense(b->type) && type_at_entry(b->type);
+    p->out[p->nout++] = (HIo){.name = b->name, .type = b->type, .buf = b, .pair = -1, .pair_axis = -1};
+    vinfo(n->out[o])->hbuf = b;
+  }
+  Node *prev = n->prev, *next = n->next;
+  n->prev = n->next = NULL;
+  lower_graph(&L, &one);
+  n->prev = prev, n->next = next;
+  symbols(p);
+  EvalFault fault = {.site = -1};
+  Tensor *res[64] = {0};
+  bool ok = program_eval(p, NULL, res, &fault) == EXIT_OK && fault.site < 0;
+  for (int i = 0; i < n->nin + n->nout; i++) {
+    Value *v = i < n->nin ? n->in[i] : n->out[i - n->nin];
+    if (v) v->pass = kept[i];
+  }
+  for (int o = 0, k = 0; o < n->nout; o++) out[o] = n->out[o] ? res[k++] : NULL;
+  return ok;
+}

@@ -1,0 +1,229 @@
+// pull.c - value + index -> scalar expression.
+//
+// Pulling walks the graph backwards from a store and ends at loads of stored values. Two things keep it linear: a pull is memoised on
+// (value, index, guards), and folds are never inlined. Guards are the conditions under which the result will be used (inside a Pad, one
+// part of a Concat): every load made under them carries them as predicates, so it never reads out of range.
+#include "passes/lower.h"
+#include <string.h>
+
+struct Memo {
+  Value *v;
+  IExpr *idx[MAX_RANK];
+  int nguard;
+  IExpr *guard[32];
+  Ex *e;
+};
+
+static Ex *remembered(Lower *L, Value *v, IExpr *const *idx, int rank) {
+  for (int i = L->nmemo - 1; i >= 0; i--) {
+    struct Memo *m = &L->memo[i];
+    if (m->v == v && m->nguard == L->nguard && !memcmp(m->idx, idx, (size_t)rank * sizeof *idx) &&
+        !memcmp(m->guard, L->guard, (size_t)L->nguard * sizeof *L->guard))
+      return m->e;
+  }
+  return NULL;
+}
+static Ex *remember(Lower *L, Value *v, IExpr *const *idx, int rank, Ex *e) {
+  struct Memo m = {.v = v, .nguard = L->nguard, .e = e};
+  memcpy(m.idx, idx, (size_t)rank * sizeof *idx);
+  memcpy(m.guard, L->guard, (size_t)L->nguard * sizeof *L->guard);
+  PUSH(L->memo, L->nmemo, L->cmemo, m);
+  return e;
+}
+
+static DType reg_of(const Value *v) { return dtypes[v->type->dtype].reg; }
+
+// A value whose elements infer knows as expressions: dims and arithmetic on them. At a known place it is one expression; at a variable
+// one, a chain of selects (such values have at most a handful of elements; longer ones are stored by their own stage).
+static Ex *known_element(Lower *L, Value *v, IExpr *const *idx) {
+  (void)L;
+  DType r = reg_of(v);
+  if (v->splat || v->nelem == 1) return ex_ix(r, v->elem[0]);
+  IExpr *at = ix(0);
+  for (int d = 0; d < v->type->rank; d++) at = ix_add(ix_mul(at, v->type->dim[d]), idx[d]);
+  int64_t k;
+  if (ix_const(at, &k) && k >= 0 && k < v->nelem) return ex_ix(r, v->elem[k]);
+  Ex *e = ex_ix(r, v->elem[v->nelem - 1]);
+  for (int i = v->nelem - 2; i >= 0; i--) e = ex_sel(ix_sub(ix(i), at), ex_ix(r, v->elem[i]), e);
+  return e;
+}
+
+static Ex *constant_element(Value *v, int64_t i) {
+  DType r = reg_of(v);
+  if (r == DT_F32 || r == DT_F64) return ex_f(r, tensor_float(v->data, i));
+  return ex_i(r, tensor_int(v->data, i));
+}
+
+static Ex *load_guarded(Lower *L, Buf *b, IExpr *const *idx) {
+  Ex *e = ex_load(b, idx);
+  if (!L->nguard) return e;
+  IExpr **p = NEWN(IExpr *, L->nguard + e->npred);
+  memcpy(p, e->pred, (size_t)e->npred * sizeof *p);
+  for (int i = 0; i < L->nguard; i++)
+    if (!ix_prove_ge0(L->guard[i])) p[e->npred++] = L->guard[i];
+  e->pred = p;
+  return e;
+}
+
+static Ex *record(Lower *L, Value *v, IExpr *const *idx) {
+  VInfo *i = vinfo(v);
+  int rank = v->type->rank;
+  for (int a = 0; a < i->naccess; a++)
+    if (i->access[a].owner == L->rec_owner && !memcmp(i->access[a].idx, idx, (size_t)rank * sizeof *idx)) goto known;
+  Access acc = {.group = L->rec_group, .owner = L->rec_owner};
+  memcpy(acc.idx, idx, (size_t)rank * sizeof *idx);
+  PUSH(i->access, i->naccess, i->caccess, acc);
+known:; // any expression of the right type will do: nothing is built from it
+  static Buf unknown;
+  Ex *e = NEW(Ex);
+  e->op = S_LOAD, e->type = reg_of(v), e->buf = &unknown;
+  return e;
+}
+
+Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
+  int rank = v->type->rank;
+  if (v->type->kind != TYPE_TENSOR || reg_of(v) == DT_NONE)
+    fail(EXIT_UNSUPPORTED, "lower.dtype", L->node ? node_where(L->node) : NOWHERE, "a kernel cannot read a value of type %s", type_str(v->type));
+  if (v->data && tensor_count(v->data) == 1 && v->type->dtype != DT_C64 && v->type->dtype != DT_C128) return constant_element(v, 0);
+  if (v->elem && !v->data) return known_element(L, v, idx);
+  if (L->record) return record(L, v, idx);
+  VInfo *i = vinfo(v);
+  if (i->where == RES_TEMP) { // a temp has only the axes whose extent is not 1
+    IExpr *at[MAX_RANK] = {0};
+    int n = 0;
+    for (int d = 0; d < rank; d++)
+      if (!ix_is(i->var[d], 0)) at[n++] = idx[d];
+    return load_guarded(L, lower_in(L, v), at);
+  }
+  if (v->data || !v->def || i->where == RES_ROOT) return load_guarded(L, lower_in(L, v), idx);
+  Ex *e = remembered(L, v, idx, rank);
+  if (e) return e;
+  Node *outer = L->node;
+  L->node = v->def;
+  e = pull_elem_node(L, v->def, v->out, idx);
+  L->node = outer;
+  return remember(L, v, idx, rank, e);
+}
+
+// The index of an operand dim under numpy's rules: itself where the extents agree, 0 where the operand has 1, and a step of 0 or 1 where
+// only the run decides.
+static IExpr *broadcast_index(IExpr *dim, IExpr *out, IExpr *i) {
+  if (dim == out) return i;
+  if (ix_is(dim, 1)) return ix(0);
+  if (ix_lower(dim) > 1) return i;
+  return ix_mul(i, ix_ge0(ix_addk(dim, -2)));
+}
+Ex *pull_broadcast(Lower *L, Value *v, int rank, IExpr *const *idx, const Type *out) {
+  IExpr *at[MAX_RANK] = {0};
+  int r = v->type->rank;
+  for (int d = 0; d < r; d++) at[d] = broadcast_index(v->type->dim[d], out->dim[rank - r + d], idx[rank - r + d]);
+  return pull(L, v, at);
+}
+
+Ex *pull_guarded(Lower *L, Value *v, IExpr *const *idx, int n, IExpr *const *ge0, Ex *otherwise) {
+  int keep = L->nguard;
+  IExpr *open[MAX_RANK * 2];
+  int nopen = 0;
+  for (int i = 0; i < n; i++) {
+    if (ix_prove_ge0(ge0[i])) continue;
+    if (ix_upper(ge0[i]) < 0) return L->nguard = keep, otherwise;
+    if (L->nguard == 32) bug("guards nest too deeply");
+    L->guard[L->nguard++] = open[nopen++] = ge0[i];
+  }
+  Ex *e = pull(L, v, idx);
+  L->nguard = keep;
+  if (!nopen) return e;
+  // a plain load that fails to 0 already is the select
+  bool zero = otherwise->op == S_CONST && (otherwise->type == DT_F32 || otherwise->type == DT_F64 ? otherwise->f == 0 : otherwise->i == 0);
+  if (e->op == S_LOAD && zero) return e;
+  for (int i = 0; i < nopen; i++) e = ex_sel(open[i], e, otherwise);
+  return e;
+}
+
+// Integer element as an index. Known values and constants stay exact expressions; what is loaded becomes a let that is checked against
+// the range (and wrapped first, where ONNX allows negative indices).
+IExpr *pull_index(Lower *L, Value *v, IExpr *const *idx, IExpr *size, bool wrap_negative) {
+  Ex *e = pull(L, v, idx);
+  int64_t k;
+  if (e->op == S_CONST) {
+    IExpr *x = ix(e->i);
+    if (wrap_negative && e->i < 0) x = ix_add(x, size);
+    if (ix_prove_ge0(x) && ix_prove_le(ix_addk(x, 1), size)) return x;
+  }
+  if (e->op == S_IX) return wrap_negative && ix_lower(e->ix[0]) < 0 ? ix_add(e->ix[0], ix_mul(size, ix_not(ix_ge0(e->ix[0])))) : e->ix[0];
+  int site = L->record ? -1 : lower_site_input(L, L->node, v, "index %v is not in [%l,%h]", wrap_negative ? ix_scale(size, -1) : ix(0), ix_addk(size, -1));
+  DType t = e->type;
+  if (wrap_negative) {
+    Ex *n = ex_ix(t, size);
+    e = ex_op(S_select, ex_op(S_lt, e, ex_i(t, 0), NULL), ex_op(S_add, e, n, NULL), e);
+  }
+  bool exact = ix_const(size, &k);
+  int64_t hi = exact ? k - 1 : ix_upper(size) - 1;
+  IExpr *let = ex_index(e, 0, hi < 0 ? 0 : hi, site, "g");
+  if (!exact) ((LetDef *)ix_is_atom(let)->def)->limit = size;
+  return let;
+}
+
+IExpr *pull_scalar_index(Lower *L, Value *v, int64_t i) {
+  if (v->data) return ix(tensor_int(v->data, i));
+  if (v->elem) return v->splat ? v->elem[0] : v->elem[i];
+  fail(EXIT_UNSUPPORTED, "lower.value", L->node ? node_where(L->node) : NOWHERE, "operand '%s' must be known when the model is compiled", v->name ? v->name : "?");
+}
+
+/* ---- ELEM: formulas ---- */
+typedef struct Names {
+  Lower *L;
+  Node *n;
+  int rank;
+  IExpr *const *idx;
+  const Type *out;
+} Names;
+
+static Ex *attribute(Names *N, const char *id) {
+  const Attr *a = attr_find(N->n, id);
+  if (!a) return NULL;
+  DType r = dtypes[N->out->dtype].reg;
+  Value *x = node_in(N->n, 0);
+  if (x && dtypes[x->type->dtype].is_float) r = reg_of(x);
+  if (a->kind == ATTR_FLOAT) return ex_f(r == DT_F64 ? DT_F64 : DT_F32, a->f);
+  if (a->kind == ATTR_INT) return ex_i(DT_I64, a->i);
+  return NULL;
+}
+static Ex *resolve(const char *id, DType *storage, void *u) {
+  Names *N = u;
+  static const char operand[] = "xyzw";
+  const char *o = strchr(operand, id[0]);
+  if (id[0] && !id[1] && o) {
+    Value *v = node_in(N->n, (int)(o - operand));
+    if (!v) return NULL;
+    *storage = v->type->dtype;
+    return pull_broadcast(N->L, v, N->rank, N->idx, N->out);
+  }
+  *storage = DT_I64;
+  if (id[0] == 'i' && id[1] >= '0' && id[1] <= '9' && !id[2]) return ex_ix(DT_I64, N->idx[id[1] - '0']);
+  if (id[0] == 'd' && id[1] >= '0' && id[1] <= '9' && !id[2]) return ex_ix(DT_I64, N->out->dim[id[1] - '0']);
+  if (!strcmp(id, "i") && N->rank >= 2) return ex_ix(DT_I64, N->idx[N->rank - 2]);
+  if (!strcmp(id, "j") && N->rank >= 1) return ex_ix(DT_I64, N->idx[N->rank - 1]);
+  if (!strcmp(id, "lin")) {
+    IExpr *at = ix(0);
+    for (int d = 0; d < N->rank; d++) at = ix_add(ix_mul(at, N->out->dim[d]), N->idx[d]);
+    return ex_ix(DT_I64, at);
+  }
+  Ex *e = attribute(N, id);
+  if (e) *storage = e->type;
+  return e;
+}
+
+Ex *pull_elem_node(Lower *L, Node *n, int out, IExpr *const *idx) {
+  const Lowering *w = lowering(n);
+  if (w && w->index) return w->index(L, n, out, idx);
+  if (!w || !w->formula)
+    fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no lowering yet", n->op->name);
+  const Type *t = n->out[out]->type;
+  Names N = {L, n, t->rank, idx, t};
+  Ex *e = ex_formula(w->formula, t->dtype, resolve, &N);
+  if (!e) bug("formula of %s: \"%s\"", n->op->name, w->formula);
+  // strict: what a node by itself would have stored; otherwise a fused half-precision chain keeps f32
+  if (L->opt && L->opt->math == MATH_STRICT && dtypes[t->dtype].is_float && dtypes[t->dtype].bits < 32) e = ex_round(t->dtype, e);
+  return e;
+}
