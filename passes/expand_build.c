@@ -57,8 +57,12 @@ Value *ints(const B *b, int n, const int64_t *v) { return graph_const_i64(b->g, 
 Value *int1(const B *b, int64_t v) { return ints(b, 1, &v); }
 
 /* ---- shapes ---- */
-bool known_dim(const Value *x, int axis, int64_t *k) { return ix_const(value_dim(x, axis), k); }
-bool same_dim(const Value *x, int ax, const Value *y, int ay) { return value_dim(x, ax) == value_dim(y, ay); }
+bool known_dim(const Value *x, int axis, int64_t *k) {
+  IExpr *d = value_dim(x, axis);
+  return d && ix_const(d, k);
+}
+
+bool same_dim(const Value *x, int ax, const Value *y, int ay) { return value_dim(x, ax) && value_dim(x, ax) == value_dim(y, ay); }
 
 int64_t static_dim(const B *b, const Value *x, int axis) {
   int64_t k;

@@ -70,7 +70,7 @@ static void step_lstm(const B *b, const Rnn *r, Value *xt, Value **s) {
 static const Type *row_type(const Value *x) { return type_tensor(dtype(x), rank_of(x) - 1, x->type->dim + 1); }
 
 static Graph *body(const B *b, const Rnn *r) {
-  Graph *g = graph_new(NULL, b->g);
+  Graph *g = graph_new(sym("body"), b->g);
   B in_body = {g, NULL, b->like};
   const B *bb = &in_body;
   Value *old[2], *s[2];
@@ -97,10 +97,7 @@ static Node *scan(const B *b, const Rnn *r) {
     node_set_ints(s, "scan_input_directions", nin, back);
     node_set_ints(s, "scan_output_directions", 1, back);
   }
-  s->region = NEWN(Graph *, 1);
-  s->nregion = 1;
-  s->region[0] = body(b, r);
-  s->region[0]->owner = s;
+  node_region(s, body(b, r));
   finish(s);
   return s;
 }
@@ -143,7 +140,7 @@ static Rnn direction(const B *b, int gates, int d, bool backward, Value *x, Valu
   Rnn r = {.gates = gates, .nstate = gates == 4 ? 2 : 1, .backward = backward, .mask = mask};
   Value *rec = pick(b, in(b, 2), 0, d), *bias = in(b, 3) ? pick(b, in(b, 3), 0, d) : NULL;
   int64_t h = static_dim(b, rec, 1);
-  bool batch_first = attr_has(b->at, "layout") && attr_int(b->at, "layout");
+  bool batch_first = attr_int(b->at, "layout");
   r.reset_after = gates == 3 && attr_int(b->at, "linear_before_reset");
   r.coupled = gates == 4 && attr_int(b->at, "input_forget");
   r.clip = attr_has(b->at, "clip") ? attr_float(b->at, "clip") : 0;
@@ -169,7 +166,7 @@ static Value *stack(const B *b, int ndir, Value *const *part, int64_t axis) {
 
 static void recurrent(const B *b, int gates) {
   Value *x = in(b, 0), *lens = in(b, 4), *mask = NULL, *part[3][2];
-  bool batch_first = attr_has(b->at, "layout") && attr_int(b->at, "layout");
+  bool batch_first = attr_int(b->at, "layout");
   bool both = attr_is(b->at, "direction", "bidirectional"), backward = attr_is(b->at, "direction", "reverse");
   int ndir = both ? 2 : 1, nstate = gates == 4 ? 2 : 1;
   if (batch_first) x = transpose(b, x, INTS(1, 0, 2));

@@ -1,0 +1,176 @@
+// expand_values.c - rearrangements, old names, random choices: builders that are a few views or elementwise ops each.
+#include "passes/expand.h"
+#include <math.h>
+#include <string.h>
+
+void expand_mean(const B *b) {
+  Value *sum = wide(b, in(b, 0));
+  for (int i = 1; i < b->at->nin; i++) sum = add(b, sum, wide(b, in(b, i)));
+  give(b, 0, cast(b, quo(b, sum, num_like(b, sum, b->at->nin)), dtype(in(b, 0))));
+}
+
+// Constant with a value of any kind; the frontend makes these constants already, function bodies and IR text may still hold them.
+void expand_constant(const B *b) {
+  const Attr *a;
+  int64_t n;
+  if ((a = attr_find(b->at, "value"))) give(b, 0, graph_const(b->g, NULL, (Tensor *)a->t));
+  else if ((a = attr_find(b->at, "value_int"))) give(b, 0, graph_const_i64(b->g, 0, 1, &a->i));
+  else if ((a = attr_find(b->at, "value_float"))) give(b, 0, num(b, DT_F32, a->f));
+  else if ((a = attr_find(b->at, "value_ints"))) give(b, 0, ints(b, a->n, a->ints));
+  else if ((a = attr_find(b->at, "value_floats"))) give(b, 0, floats(b, DT_F32, 1, (n = a->n, &n), a->floats));
+  else if ((a = attr_find(b->at, "value_string"))) give(b, 0, graph_const(b->g, NULL, tensor_new(DT_STR, 0, NULL, &a->s)));
+  else if ((a = attr_find(b->at, "value_strings"))) give(b, 0, graph_const(b->g, NULL, tensor_new(DT_STR, 1, (n = a->n, &n), a->strings)));
+  else cannot(b, "a Constant without a value");
+}
+
+/* ---- dropout ---- */
+static Value *uniform_like(const B *b, Value *x, DType dt) {
+  Node *n = start(b, OP_RandomUniformLike, VALUES(x), 1);
+  node_set_int(n, "dtype", dt);
+  if (attr_has(b->at, "seed")) node_set_float(n, "seed", (double)attr_int(b->at, "seed"));
+  return finish(n);
+}
+
+static bool known_false(const Value *v) {
+  int n;
+  const int64_t *k;
+  return !v || (value_ints(v, &n, &k) && n == 1 && !k[0]);
+}
+
+// Inference: the data itself, a mask of true. Training: kept where uniform >= ratio, scaled by 1/(1 - ratio).
+static Value *dropped(const B *b, Value *x, Value *ratio, Value *training, Value **mask) {
+  if (known_false(training)) {
+    *mask = wanted(b, 1) ? filled(b, DT_BOOL, 1, shape_of(b, x)) : NULL;
+    return x;
+  }
+  ratio = ratio ? cast(b, ratio, DT_F32) : num(b, DT_F32, 0.5);
+  Value *off = op1(b, OP_Not, rank_of(training) ? reshape_to(b, training, 0, NULL) : training);
+  Value *keep = op2(b, OP_Or, op2(b, OP_GreaterOrEqual, uniform_like(b, x, DT_F32), ratio), off);
+  Value *by = where(b, off, num(b, DT_F32, 1), quo(b, num(b, DT_F32, 1), sub(b, num(b, DT_F32, 1), ratio)));
+  *mask = keep;
+  return where(b, keep, mul(b, x, cast(b, by, dtype(x))), num_like(b, x, 0));
+}
+
+void expand_dropout(const B *b) {
+  Value *mask, *y = dropped(b, in(b, 0), in(b, 1), in(b, 2), &mask);
+  give(b, 0, y);
+  if (mask) give(b, 1, mask);
+}
+
+void expand_bias_dropout(const B *b) {
+  Value *mask, *y = dropped(b, add(b, in(b, 0), in(b, 1)), in(b, 3), in(b, 4), &mask);
+  give(b, 0, add_opt(b, y, in(b, 2)));
+  if (mask) give(b, 1, mask);
+}
+
+/* ---- blocks ---- */
+void expand_depth_to_space(const B *b) {
+  Value *x = in(b, 0);
+  int64_t s = attr_int(b->at, "blocksize"), c = static_dim(b, x, 1) / (s * s);
+  bool crd = attr_is(b->at, "mode", "CRD");
+  Value *n = dim_of(b, x, 0), *h = dim_of(b, x, 2), *w = dim_of(b, x, 3), *k = int1(b, s), *by_s = int1(b, s);
+  Value *y = crd ? reshape(b, x, join(b, VALUES(n, int1(b, c), k, k, h, w))) : reshape(b, x, join(b, VALUES(n, k, k, int1(b, c), h, w)));
+  y = crd ? transpose(b, y, INTS(0, 1, 4, 2, 5, 3)) : transpose(b, y, INTS(0, 3, 4, 1, 5, 2));
+  give(b, 0, reshape(b, y, join(b, VALUES(n, int1(b, c), mul(b, h, by_s), mul(b, w, by_s)))));
+}
+
+void expand_space_to_depth(const B *b) {
+  Value *x = in(b, 0);
+  int64_t s = attr_int(b->at, "blocksize"), c = static_dim(b, x, 1);
+  bool crd = attr_is(b->at, "mode", "CRD");
+  Value *n = dim_of(b, x, 0), *k = int1(b, s), *h = quo(b, dim_of(b, x, 2), k), *w = quo(b, dim_of(b, x, 3), k);
+  Value *y = reshape(b, x, join(b, VALUES(n, int1(b, c), h, k, w, k)));
+  y = crd ? transpose(b, y, INTS(0, 1, 3, 5, 2, 4)) : transpose(b, y, INTS(0, 3, 5, 1, 2, 4));
+  give(b, 0, reshape(b, y, join(b, VALUES(n, int1(b, c * s * s), h, w))));
+}
+
+/* ---- old names ---- */
+void expand_scatter(const B *b) {
+  Node *n = start(b, OP_ScatterElements, VALUES(in(b, 0), in(b, 1), in(b, 2)), 1);
+  copy_attrs(n, b->at, "axis");
+  give(b, 0, finish(n));
+}
+
+void expand_upsample(const B *b) {
+  Node *n = start(b, OP_Resize, VALUES(in(b, 0), NULL, in(b, 1)), 1);
+  node_set_string(n, "mode", attr_is(b->at, "mode", "linear") || attr_is(b->at, "mode", "bilinear") ? "linear" : "nearest");
+  node_set_string(n, "coordinate_transformation_mode", "asymmetric");
+  node_set_string(n, "nearest_mode", "floor");
+  give(b, 0, finish(n));
+}
+
+/* ---- choices ---- */
+void expand_compress(const B *b) {
+  Value *x = in(b, 0), *at = reshape_to(b, op1(b, OP_NonZero, in(b, 1)), INTS(-1));
+  bool axis = attr_has(b->at, "axis");
+  give(b, 0, axis ? gather(b, x, at, (int)attr_int(b->at, "axis")) : gather(b, reshape_to(b, x, INTS(-1)), at, 0));
+}
+
+// Per axis: a longer input loses floor((s-t)/2) in front, a shorter one gains floor((t-s)/2) zeros there.
+void expand_center_crop_pad(const B *b) {
+  Value *x = in(b, 0), *target = in(b, 1), *zero = int1(b, 0), *two = int1(b, 2);
+  const int64_t *axes;
+  int r = rank_of(x), n = attr_ints(b->at, "axes", &axes);
+  Value *begin[MAX_RANK], *end[MAX_RANK];
+  for (int i = 0; i < r; i++) begin[i] = end[i] = zero;
+  target = cast(b, target, DT_I64);
+  bool all = n == 0;
+  for (int i = 0; i < (all ? r : n); i++) {
+    int ax = all ? i : (int)(axes[i] < 0 ? axes[i] + r : axes[i]);
+    Value *s = dim_of(b, x, ax), *t = slice(b, target, 0, i, i + 1);
+    Value *from = quo(b, op2(b, OP_Max, sub(b, s, t), zero), two), *keep = op2(b, OP_Min, s, t);
+    x = slice_dyn(b, x, ax, from, add(b, from, keep));
+    Value *more = sub(b, t, keep);
+    begin[ax] = quo(b, more, two);
+    end[ax] = sub(b, more, begin[ax]);
+  }
+  Value *parts[2 * MAX_RANK];
+  memcpy(parts, begin, sizeof *parts * (size_t)r);
+  memcpy(parts + r, end, sizeof *parts * (size_t)r);
+  give(b, 0, op2(b, OP_Pad, x, join(b, 2 * r, parts)));
+}
+
+// Counts how many of the cumulated probabilities lie at or below a uniform number.
+void expand_multinomial(const B *b) {
+  Value *x = wide(b, in(b, 0));
+  int64_t axis = 1, n = attr_int(b->at, "sample_size");
+  Value *p = op1(b, OP_Exp, sub(b, x, reduce(b, OP_ReduceMax, x, 1, &axis, true)));
+  Value *c = op2(b, OP_CumSum, p, graph_const_i64(b->g, 0, 1, &axis)), *total = slice(b, c, 1, -1, INT64_MAX);
+  Value *u = zeros(b, dtype(x), join(b, VALUES(dim_of(b, x, 0), int1(b, n))));
+  Node *rnd = start(b, OP_RandomUniformLike, VALUES(u), 1);
+  node_set_int(rnd, "dtype", dtype(x));
+  copy_attrs(rnd, b->at, "seed");
+  u = unsqueeze(b, mul(b, finish(rnd), total), INTS(2)); // [B,S,1] against [B,1,C]
+  Value *below = cast(b, op2(b, OP_LessOrEqual, unsqueeze(b, c, INTS(1)), u), DT_I64);
+  Value *y = reduce(b, OP_ReduceSum, below, INTS(2), false);
+  y = op2(b, OP_Min, y, sub(b, dim_of(b, x, 1), int1(b, 1)));
+  give(b, 0, cast(b, y, (DType)attr_int(b->at, "dtype")));
+}
+
+// Values go to their flat index over the shape that kernel and strides give; output_shape only adds room at the end of each axis.
+void expand_max_unpool(const B *b) {
+  Value *x = in(b, 0), *at = in(b, 1), *shape = in(b, 2);
+  const int64_t *kernel, *stride, *pad;
+  int nk = attr_ints(b->at, "kernel_shape", &kernel), ns = attr_ints(b->at, "strides", &stride), np = attr_ints(b->at, "pads", &pad);
+  Value *dims[MAX_RANK], *one = int1(b, 1);
+  int r = rank_of(x);
+  for (int i = 0; i < r; i++) {
+    dims[i] = dim_of(b, x, i);
+    if (i < 2) continue;
+    int k = i - 2;
+    int64_t grow = kernel[k] - (np == 2 * nk ? pad[k] + pad[k + nk] : 0);
+    dims[i] = add(b, mul(b, sub(b, dims[i], one), int1(b, ns ? stride[k] : 1)), int1(b, grow));
+  }
+  Value *full = join(b, r, dims), *flat = reshape_to(b, x, INTS(-1));
+  int64_t first = 0;
+  Value *count = reduce(b, OP_ReduceProd, full, 1, &first, true);
+  Value *y = op3(b, OP_ScatterElements, zeros(b, dtype(x), count), reshape_to(b, at, INTS(-1)), flat);
+  y = reshape(b, y, full);
+  if (shape) y = op2(b, OP_Pad, y, join(b, VALUES(zeros(b, DT_I64, int1(b, r)), sub(b, shape, full))));
+  give(b, 0, y);
+}
+
+void expand_expand_dims(const B *b) {
+  Value *axis = in(b, 1);
+  give(b, 0, op2(b, OP_Unsqueeze, in(b, 0), cast(b, rank_of(axis) ? axis : unsqueeze(b, axis, INTS(0)), DT_I64)));
+}

@@ -1,0 +1,62 @@
+// fold_constants.c - pass_fold: nodes whose operands are constants are computed now, by the interpreter.
+//
+// Before: typed graph. After: such nodes are constants, unless the result would be large: at most 64 MiB, and (1 KiB or) at most four
+// times the operands' bytes, so that an Expand of a scalar to a big tensor stays an index map. Random ops are never folded.
+#include "passes/lower.h"
+#include "passes/passes.h"
+#include "passes/rewrite.h"
+
+enum { FOLD_MAX = 64 << 20, FOLD_FREE = 1024, FOLD_GROWTH = 4 };
+
+static bool all_constant(const Node *n) {
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && !is_const(n->in[i])) return false;
+  return true;
+}
+
+static bool foldable(const Node *n) {
+  switch (n->op->id) {
+  case OP_Identity: // simplify removes those it can
+  case OP_RandomNormal:
+  case OP_RandomNormalLike:
+  case OP_RandomUniform:
+  case OP_RandomUniformLike:
+  case OP_Bernoulli: return false;
+  default: return n->nregion == 0 && n->op->family != FAMILY_HOST && n->op->family != FAMILY_REGION && n->op->family != FAMILY_EXPAND;
+  }
+}
+
+static bool static_bytes(const Value *v, int64_t *bytes) { // of a tensor whose dims are all known
+  int64_t count;
+  if (!v->type || v->type->kind != TYPE_TENSOR || v->type->rank < 0 || v->type->dtype == DT_STR) return false;
+  if (!ix_const(value_count(v), &count)) return false;
+  *bytes = dtype_bytes(v->type->dtype, count);
+  return true;
+}
+
+static bool small_enough(const Node *n) {
+  int64_t in = 0, out = 0, bytes;
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i]) in += n->in[i]->data->bytes;
+  for (int i = 0; i < n->nout; i++) {
+    if (!n->out[i]) continue;
+    if (!static_bytes(n->out[i], &bytes)) return false;
+    out += bytes;
+  }
+  return out <= FOLD_MAX && (out <= FOLD_FREE || out <= FOLD_GROWTH * in);
+}
+
+static void fold_node(Node *n, void *u) {
+  (void)u;
+  Tensor *result[64] = {0};
+  if (!foldable(n) || !all_constant(n) || n->nout > 64 || !small_enough(n) || !lower_eval_node(n, result)) return;
+  for (int i = 0; i < n->nout; i++) {
+    if (!n->out[i]) continue;
+    Value *c = graph_const(n->graph, n->out[i]->name, result[i]);
+    c->type = n->out[i]->type;
+    value_replace(n->out[i], c);
+  }
+  node_remove(n);
+}
+
+void pass_fold(Graph *g) { each_node(g, fold_node, NULL); }
