@@ -1,0 +1,146 @@
+"""A worker of run.py: worker.py BACKEND BUILD SUITE SCRATCH [tenon's options]. Reads test names, answers a line of JSON each:
+{"ok": .., "stage": compile|load|run|compare, "text": .., "compile_s": ..}. It may crash: run.py starts another."""
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import numpy as np  # noqa: E402
+
+import properties  # noqa: E402
+import tenon_abi  # noqa: E402  (its folder is put on the path by values)
+import values  # noqa: E402
+from onnx.backend.test.runner import Runner  # noqa: E402
+
+
+class Failed(Exception):
+    def __init__(self, stage, text):
+        super().__init__(text)
+        self.stage = stage
+
+
+def first_error(stderr):
+    """The first error of tenon's JSON diagnostics, as `code text`, and the op it names."""
+    for line in stderr.splitlines():
+        try:
+            d = json.loads(line)
+        except ValueError:
+            continue
+        if d.get("level") == "error":
+            node = d.get("node", {})
+            more = " ".join(f"{k}: {d[k]}" for k in ("expected", "found") if k in d)
+            return f"[{d['code']}] {node.get('op', '')} {d.get('text', '')} {more}".replace("  ", " ").strip()
+    return next((line for line in stderr.splitlines() if line.strip()), "no message")
+
+
+def spawn(command, timeout=120):
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise Failed("compile", "took longer than two minutes") from None
+
+
+def check_exit(done):
+    if done.returncode == 1 or done.returncode < 0:
+        raise Failed("bug", next((line for line in done.stderr.splitlines() if "internal error" in line), f"exit {done.returncode}: {first_error(done.stderr)}"))
+    if done.returncode:
+        raise Failed(f"exit {done.returncode}", first_error(done.stderr))
+
+
+class Llvm:
+    def __init__(self, build, scratch, options):
+        self.tenon, self.scratch, self.options, self.n = build / "tenon", scratch, options, 0
+
+    def compile(self, name, model):
+        self.n += 1
+        self.so = self.scratch / f"{name}.{os.getpid()}.so"  # dlopen remembers paths
+        check_exit(spawn([self.tenon, model, "-o", self.so, "--name=m", "-q", "-j1", "--diagnostics=json", *self.options]))
+        try:
+            self.model = tenon_abi.Model(self.so, "m")
+        except (OSError, RuntimeError, tenon_abi.TenonError) as e:
+            raise Failed("load", str(e)) from None
+
+    def run(self, inputs):
+        try:
+            return self.model.run(inputs)
+        except tenon_abi.TenonError as e:
+            raise Failed("run", str(e)) from None
+
+    def close(self):
+        if getattr(self, "model", None):
+            self.model.close()
+        self.model = None
+        for f in self.scratch.glob(f"*.{os.getpid()}.*"):
+            f.unlink()
+
+
+class Eval:
+    def __init__(self, build, scratch, options):
+        self.tool, self.scratch, self.options = build / "evalrun", scratch, options
+
+    def compile(self, name, model):
+        self.model = model
+
+    def run(self, inputs):
+        ins, outs = self.scratch / f"in.{os.getpid()}", self.scratch / f"out.{os.getpid()}"
+        try:
+            ins.write_bytes(values.encode(inputs))
+        except (KeyError, ValueError, TypeError):
+            raise Failed("values", "the interpreter is served with tensors only") from None
+        check_exit(spawn([self.tool, *self.options, self.model, ins, outs]))
+        return values.decode(outs.read_bytes())
+
+    def close(self):
+        for f in self.scratch.glob(f"*.{os.getpid()}"):
+            f.unlink()
+
+
+def compare(name, meta, inputs, wanted, got, run):
+    """With the suite's own comparison, or the property that stands for it."""
+    rule = properties.rule_of(name)
+    try:
+        if rule:
+            rule(meta, inputs, wanted, got, run)
+            return
+        keep = [i for i, w in enumerate(wanted) if w is not None]
+        Runner.assert_similar_outputs([wanted[i] for i in keep], [got[i] for i in keep], meta["rtol"], meta["atol"])
+    except AssertionError as e:
+        text = " ".join(str(e).split())
+        raise Failed("compare", text[:300]) from None
+    except (AttributeError, TypeError, ValueError, IndexError) as e:
+        raise Failed("compare", f"{type(e).__name__}: {e}"[:300]) from None
+
+
+def run_test(backend, suite, name):
+    folder = suite / name
+    meta = json.loads((folder / "meta.json").read_text())
+    began = time.monotonic()
+    try:
+        backend.compile(name, folder / "model.onnx")
+        compiled = time.monotonic() - began
+        for data in sorted(d for d in folder.iterdir() if d.is_dir()):
+            inputs = [values.load(data / f"in{i}.pb", io["type"]) for i, io in enumerate(meta["inputs"])]
+            wanted = [values.load(data / f"out{i}.pb", io["type"]) for i, io in enumerate(meta["outputs"])]
+            compare(name, meta, inputs, wanted, backend.run(inputs), lambda: backend.run(inputs))
+        return {"ok": True, "compile_s": round(compiled, 4)}
+    except Failed as e:
+        return {"ok": False, "stage": e.stage, "text": str(e)}
+    finally:
+        backend.close()
+
+
+def main():
+    kind, build, suite, scratch = sys.argv[1], *map(Path, sys.argv[2:5])
+    warnings.filterwarnings("ignore")
+    np.seterr(all="ignore")
+    backend = {"llvm": Llvm, "eval": Eval}[kind](build, scratch, sys.argv[5:])
+    for line in sys.stdin:
+        print(json.dumps(run_test(backend, suite, line.strip())), flush=True)
+
+
+if __name__ == "__main__":
+    main()
