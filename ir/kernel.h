@@ -100,8 +100,9 @@ void ex_walk(Ex *, void (*f)(Ex *, void *u), void *u);  // every node once, oper
 void ex_walk_more(Ex *, void (*f)(Ex *, void *u), void *u);
 void ex_walk_index(IExpr *, void (*f)(Ex *, void *u), void *u); // the definitions of an index's lets
 Ex *ex_subst(Ex *, int n, Atom *const *v, IExpr *const *by); // in all indices and predicates, lets included
-// The formula parser (formula.c): "x < 0 ? alpha*x : x". names resolves identifiers (NULL: unknown, fails); T(..) casts to `out`.
-Ex *ex_formula(const char *text, DType storage_out, Ex *(*names)(const char *id, void *u), void *u);
+// The formula parser (formula.c): "x < 0 ? alpha*x : x". names resolves identifiers (NULL: unknown, a bug) and says as
+// which dtype the value is stored (for unsigned arithmetic); T(..) casts to `out`. Narrow integers come wrapped, f16 and such unrounded.
+Ex *ex_formula(const char *text, DType storage_out, Ex *(*names)(const char *id, DType *storage, void *u), void *u);
 
 /* ---- stages ---- */
 typedef enum AxisKind { AXIS_SPATIAL, AXIS_REDUCE, AXIS_ORDERED } AxisKind;
