@@ -22,32 +22,58 @@ typedef enum AtomKind {
   ATOM_RELU,  // max(0, a)
   ATOM_GE0,   // [a >= 0], 0 or 1
   ATOM_BCAST, // a == 1 ? b : a: the extent of a dynamic broadcast
-  ATOM_FLOAT, // int(def): truncation of a float tree evaluated by the host (def is passes/' FloatTree)
+  ATOM_FLOAT, // int(def): truncation of a float tree (FTree) evaluated by the host
 } AtomKind;
+
+typedef struct FTree FTree;
 
 struct Atom {
   AtomKind kind;
-  int id;          // creation order: newer atoms have larger ids
+  int id;          // creation order: newer atoms have larger ids, an atom inside another has the smaller one
   Sym name;        // SYM, VAR, LET
-  IExpr *a, *b;    // operands; VAR: a is the extent
+  IExpr *a, *b;    // operands; VAR: a is the extent; LET: a is a symbolic limit (value < a) or NULL
   int64_t lo, hi;  // proved range of the value
-  void *def;       // LET: struct Ex *; FLOAT: its tree; SYM: NULL, or the IExpr * it names (a `let` of a large expression)
-  int64_t val;     // scratch: value during ix_eval (SYM, VAR, LET, FLOAT); meaning otherwise belongs to the user of the expression
+  void *def;       // LET: struct LetDef *; FLOAT: its FTree; SYM: NULL, or the IExpr * it names (a `let` of a large expression)
+  int64_t val;     // scratch: value during ix_eval (SYM, VAR, LET); meaning otherwise belongs to the user of the expression
   int bound;       // scratch of the emitters and the interpreter
   void *v;         // scratch of the emitters
+  bool derived;    // SYM: made by infer for a data-dependent size; facts are solved for these before a model's own dims
+  IExpr *is;       // SYM, DIV: what a fact solved it to (ix_resolve), or NULL
+  // internal
+  Atom *self, *newest, *chain; // newest: the newest VAR or LET inside
+  IExpr *expr, *memo;
+  uint64_t shape;  // hash of the structure, equal in every run
+  uint32_t stamp, epoch;
 };
 
-typedef struct Term { // coef * fac[0] * fac[1] * ..; factors sorted by atom id, repeated for powers
+typedef struct Term { // coef * fac[0] * fac[1] * ..; factors sorted by atom id, repeated for powers; equal products have equal fac
   int64_t coef;
   int nfac;
   Atom **fac;
 } Term;
 struct IExpr {
-  int id, n;       // n terms without the constant, sorted
+  int id, n;       // n terms without the constant, sorted by degree, then atom ids
   int64_t k;       // the constant
   Term *t;
   int64_t lo, hi;  // cheap range (interval arithmetic plus grouping); ix_lower/ix_upper may know more
-  uint32_t flags;  // internal
+  // internal
+  Atom *newest;    // the newest VAR or LET inside, or NULL
+  IExpr *chain, *neg, *relu, *ge0;
+  int64_t low[4];  // memo of proved lower bounds by depth of case splitting
+  uint32_t low_epoch, relu_epoch, ge0_epoch;
+  uint8_t low_known, hard; // hard: has top-level quotients or relus, worth grouping
+};
+
+// A float computed from dims: the scales of Resize, float Ranges. Evaluated by the host in f32 or f64, every operation rounded.
+typedef enum FOp { FT_CONST, FT_INT, FT_ADD, FT_SUB, FT_MUL, FT_DIV, FT_MIN, FT_MAX, FT_NEG, FT_ABS, FT_FLOOR, FT_CEIL, FT_RINT, FT_SQRT, FT_CAST } FOp;
+struct FTree { // interned: equal trees are the equal pointer
+  FOp op;
+  bool f64;      // precision of the result
+  int id;
+  double c;      // CONST
+  IExpr *i;      // INT: the integer converted
+  FTree *a, *b;
+  FTree *chain;  // internal
 };
 
 /* ---- making ---- */
@@ -57,7 +83,7 @@ IExpr *ix_sym(Sym name, int64_t lo, int64_t hi);  // the one symbol of that name
 IExpr *ix_named(Sym name, IExpr *e);              // a symbol standing for e (def = e), with e's proved range
 IExpr *ix_var(Sym name, IExpr *ext);              // always a new loop variable; ext may use older variables
 IExpr *ix_let(Sym name, void *def, int64_t lo, int64_t hi); // always new
-IExpr *ix_float(void *def, uint64_t key, int64_t lo, int64_t hi); // one per key
+IExpr *ix_float(FTree *);                         // the float truncated to an integer; exact integer ratios stay polynomials
 IExpr *ix_add(IExpr *, IExpr *);
 IExpr *ix_sub(IExpr *, IExpr *);
 IExpr *ix_addk(IExpr *, int64_t);
@@ -79,6 +105,12 @@ IExpr *ix_not(IExpr *);
 IExpr *ix_select(IExpr *c, IExpr *a, IExpr *b);
 IExpr *ix_bcast(IExpr *a, IExpr *b);
 
+FTree *ft_const(bool f64, double);
+FTree *ft_int(bool f64, IExpr *);
+FTree *ft_op(FOp, bool f64, FTree *a, FTree *b);   // b NULL for unary ones; folds constants, floor and ceil of exact ratios
+bool ft_is_const(const FTree *, double *c);
+double ft_eval(const FTree *);                    // by the atoms' val
+
 /* ---- asking ---- */
 bool ix_const(IExpr *, int64_t *k);               // is it a constant? k may be NULL
 bool ix_is(IExpr *, int64_t k);
@@ -92,6 +124,7 @@ bool ix_has(IExpr *, Atom *);
 Atom *ix_is_atom(IExpr *);                        // e is exactly one atom with coefficient 1, else NULL
 Atom *ix_var_of(IExpr *);                         // as ix_is_atom, and it is a VAR (bug() otherwise)
 int64_t ix_coef(IExpr *, Atom *v, bool *affine);  // d e / d v where e is affine in v with a constant coefficient
+IExpr *ix_slope(IExpr *, Atom *v);                // d e / d v where e is affine in v with any coefficient free of v; NULL: it is not
 void ix_atoms(IExpr *, void (*f)(Atom *, void *u), void *u); // every atom, also inside atoms, each once per call
 int ix_size(IExpr *);                             // nodes; above 40 infer gives the expression a name
 // Bounds of e while v runs lo..hi (each an IExpr without v): an interval function over affine, div and relu terms.
@@ -103,12 +136,14 @@ IExpr *ix_subst(IExpr *, int n, Atom *const *v, IExpr *const *by);
 IExpr *ix_map(IExpr *, IExpr *(*f)(Atom *, void *u), void *u);
 
 /* ---- evaluating, text ---- */
-int64_t ix_eval(IExpr *); // by the atoms' val; SYM with a def: the def's value. Wraps never: saturates at +-IX_INF
+int64_t ix_eval(IExpr *); // by the atoms' val; SYM with a def: the def's value. Never wraps: saturates at +-IX_INF
 const char *ix_str(IExpr *); // "2*N*S + max(0, S - 4) - (N + 7)/8"; parses back
 // Parses one expression; names are looked up with `lookup` (NULL result: error). NULL: malformed, *text at the place.
 IExpr *ix_parse(const char **text, IExpr *(*lookup)(Sym, void *u), void *u);
 
 /* ---- facts (used by infer): solved for a symbol or a quotient, narrowing ranges ---- */
+// Intersects the range of a symbol; what was proved before stays true.
+void ix_narrow(Atom *, int64_t lo, int64_t hi);
 // Records a == b. 1: new, 0: known already, -1: contradiction. Rewrites happen in ix_resolve.
 int ix_require_eq(IExpr *a, IExpr *b);
 int ix_require_ge0(IExpr *e);
