@@ -2,6 +2,7 @@
 // Holds after every function here: a value's user list has one entry per operand that reads it, in any graph; a node's results point back
 // to it; node lists are doubly linked. Outputs of graphs are not in user lists: value_replace and graph_uses look at them.
 #include "graph.h"
+#include "map.h"
 #include <string.h>
 
 static int next_id;
@@ -225,46 +226,19 @@ bool graph_uses(const Graph *g, const Value *v) {
 
 /* ---- copies ---- */
 
-typedef struct Copy { // values of the original -> values of the copy, by open addressing on the id
-  const Value **from;
-  Value **to;
-  int n, cap;
+typedef struct Copy {
+  Map to; // values of the original -> values of the copy
   Value *(*map)(Value *, void *);
   void *u;
 } Copy;
 
-static int slot(const Copy *c, const Value *v) {
-  int k = (int)((uint32_t)v->id * 2654435769u & (uint32_t)(c->cap - 1));
-  while (c->from[k] && c->from[k] != v) k = (k + 1) & (c->cap - 1);
-  return k;
-}
-
-static void remember(Copy *c, const Value *v, Value *by) {
-  if (2 * c->n >= c->cap) {
-    Copy old = *c;
-    c->cap = old.cap ? old.cap * 2 : 64;
-    c->from = NEWN(const Value *, c->cap);
-    c->to = NEWN(Value *, c->cap);
-    for (int k = 0; k < old.cap; k++)
-      if (old.from[k]) {
-        int at = slot(c, old.from[k]);
-        c->from[at] = old.from[k];
-        c->to[at] = old.to[k];
-      }
-  }
-  int k = slot(c, v);
-  c->n += !c->from[k];
-  c->from[k] = v;
-  c->to[k] = by;
-}
-
 static Value *copy_of(Copy *c, Value *v) {
   if (!v) return NULL;
-  int k = slot(c, v);
-  if (c->from[k]) return c->to[k];
-  Value *by = c->map ? c->map(v, c->u) : NULL;
+  Value *by = map_get(&c->to, v);
+  if (by) return by;
+  by = c->map ? c->map(v, c->u) : NULL;
   if (!by) by = v;
-  remember(c, v, by);
+  map_put(&c->to, v, by);
   return by;
 }
 
@@ -274,7 +248,7 @@ static Value *copy_value(Copy *c, const Value *v, Value *to) {
   to->elem = v->elem;
   to->nelem = v->nelem;
   to->splat = v->splat;
-  remember(c, v, to);
+  map_put(&c->to, v, to);
   return to;
 }
 
@@ -288,7 +262,7 @@ static Graph *copy_graph(Copy *c, const Graph *g, Graph *parent, bool top) {
   to->nopset = g->nopset;
   for (int k = 0; k < g->nin; k++) {
     Value *by = top && c->map ? c->map(g->in[k], c->u) : NULL;
-    if (by) remember(c, g->in[k], by);
+    if (by) map_put(&c->to, g->in[k], by);
     else copy_value(c, g->in[k], graph_input(to, g->in[k]->name, g->in[k]->type));
   }
   copy_body(c, g, to, NULL);
@@ -316,20 +290,13 @@ static void copy_body(Copy *c, const Graph *g, Graph *into, Node *at) {
   }
 }
 
-static Copy copy_start(Value *(*map)(Value *, void *), void *u) {
-  Copy c = {.map = map, .u = u, .cap = 64};
-  c.from = NEWN(const Value *, c.cap);
-  c.to = NEWN(Value *, c.cap);
-  return c;
-}
-
 Graph *graph_clone(const Graph *g, Graph *parent, Value *(*map)(Value *, void *u), void *u) {
-  Copy c = copy_start(map, u);
+  Copy c = {.map = map, .u = u};
   return copy_graph(&c, g, parent, true);
 }
 
 void graph_inline(const Graph *g, Graph *into, Node *at, Value *(*map)(Value *, void *u), void *u, Value **out) {
-  Copy c = copy_start(map, u);
+  Copy c = {.map = map, .u = u};
   copy_body(&c, g, into, at);
   for (int k = 0; k < g->nout; k++) out[k] = copy_of(&c, g->out[k]);
 }

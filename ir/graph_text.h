@@ -1,0 +1,6 @@
+// graph_text.h - what printer and parser of graph IR share: constants above INLINE_MAX elements go to the side file; strings there are
+// their length (8 bytes, little endian) and bytes, one after the other.
+#pragma once
+#include "graph.h"
+enum { INLINE_MAX = 64, SIDE_ALIGN = 64 };
+static inline int tensor_parts(const Tensor *t) { return t->dtype == DT_C64 || t->dtype == DT_C128 ? 2 : 1; } // numbers per element
