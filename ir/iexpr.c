@@ -34,6 +34,7 @@ static void reset(void) {
   exprs_size = atoms_size = monos_size = monos_used = 0;
   ix_all = NULL, ix_atoms_all = NULL;
   ix_nall = ix_natoms = call = catoms = next_id = 0;
+  ix_proof = NULL;
   ix_epoch++;
 }
 
@@ -45,7 +46,20 @@ static void start(void) {
 
 /* ---- checked numbers ---- */
 
-static _Noreturn void overflow(void) { fail(EXIT_LIMIT, "limit.overflow", NOWHERE, "a size or index needs more than 64 bits"); }
+jmp_buf *ix_proof;
+
+// Within a proof, which may form larger numbers than the program has, a limit only ends the proof.
+static void end_proof(void) {
+  if (ix_proof) longjmp(*ix_proof, 1);
+}
+static _Noreturn void overflow(void) {
+  end_proof();
+  fail(EXIT_LIMIT, "limit.overflow", NOWHERE, "a size or index needs more than 64 bits");
+}
+static _Noreturn void too_many_terms(void) {
+  end_proof();
+  fail(EXIT_LIMIT, "limit.expression", NOWHERE, "a size has more than %d terms", TERMS_MAX);
+}
 static int64_t add_k(int64_t a, int64_t b) {
   int64_t r;
   if (__builtin_add_overflow(a, b, &r)) overflow();
@@ -137,7 +151,7 @@ static void grow_exprs(void) {
 }
 
 static IExpr *make(const Term *t, int n, int64_t k) {
-  if (n > TERMS_MAX) fail(EXIT_LIMIT, "limit.expression", NOWHERE, "a size has more than %d terms", TERMS_MAX);
+  if (n > TERMS_MAX) too_many_terms();
   IExpr *e = NEW(IExpr);
   *e = (IExpr){.id = ++next_id, .n = n, .k = k, .t = n ? mem_copy(t, sizeof *t * (size_t)n) : NULL};
   for (int i = 0; i < n; i++) {
@@ -217,7 +231,7 @@ IExpr *ix_mul(IExpr *a, IExpr *b) {
   if (a->n == 0) return ix_scale(b, a->k);
   if (b->n == 0) return ix_scale(a, b->k);
   int count = 0, n = 0, na = a->n + (a->k != 0), nb = b->n + (b->k != 0);
-  if ((int64_t)na * nb > TERMS_MAX) fail(EXIT_LIMIT, "limit.expression", NOWHERE, "a size has more than %d terms", TERMS_MAX);
+  if ((int64_t)na * nb > TERMS_MAX) too_many_terms();
   Term out[na * nb], unit = {1, 0, NULL};
   for (int i = 0; i < na; i++)
     for (int j = 0; j < nb; j++) {

@@ -5,6 +5,7 @@
 enum { TERMS_MAX = 4000 }; // of one expression
 
 /* iexpr.c */
+extern jmp_buf *ix_proof;        // set while something is only being proved: where an overflow goes
 extern uint32_t ix_epoch;        // grows when a range changes: memos of an older epoch are void
 extern IExpr **ix_all;           // every expression in order of creation
 extern Atom **ix_atoms_all;      // every atom in order of creation

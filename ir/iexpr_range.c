@@ -235,7 +235,8 @@ static void bracket_interval(Atom *a, Atom *v, int64_t c, IExpr *lo, IExpr *hi, 
   else *rlo = zero, *rhi = ix(c - 1);
 }
 
-static bool unbounded(const IExpr *e) { return e->n == 0 && (e->k >= IX_INF || e->k <= -IX_INF); }
+// A constant that comes from a saturated range: scaled, it would overflow.
+static bool unbounded(const IExpr *e) { return e->n == 0 && (e->k >= (int64_t)1 << 48 || e->k <= -((int64_t)1 << 48)); }
 
 void ix_interval(IExpr *e, Atom *v, IExpr *lo, IExpr *hi, IExpr **rlo, IExpr **rhi) {
   IExpr *al, *ah;
@@ -353,12 +354,18 @@ static int64_t lower(IExpr *e, int depth) {
   return e->low[depth] = r;
 }
 
-int64_t ix_lower(IExpr *e) { return lower(e, DEPTH); }
-int64_t ix_upper(IExpr *e) {
-  if (e->n == 0) return e->k;
-  return -lower(ix_scale(e, -1), DEPTH);
+int64_t ix_lower(IExpr *e) {
+  if (e->lo >= 0 || e->n == 0 || (e->low_epoch == ix_epoch && (e->low_known >> DEPTH & 1)))
+    return e->lo >= 0 || e->n == 0 ? e->lo : e->low[DEPTH];
+  jmp_buf here, *volatile outer = ix_proof;
+  volatile int64_t r = e->lo;
+  ix_proof = &here;
+  if (_setjmp(here) == 0) r = lower(e, DEPTH);
+  ix_proof = outer;
+  return r;
 }
-bool ix_prove_ge0(IExpr *e) { return e->lo >= 0 || (e->hi >= 0 && lower(e, DEPTH) >= 0); }
+int64_t ix_upper(IExpr *e) { return e->n == 0 ? e->k : -ix_lower(ix_scale(e, -1)); }
+bool ix_prove_ge0(IExpr *e) { return e->lo >= 0 || (e->hi >= 0 && ix_lower(e) >= 0); }
 bool ix_prove_le(IExpr *a, IExpr *b) { return a == b || ix_prove_ge0(ix_sub(b, a)); }
 bool ix_differ(IExpr *a, IExpr *b) {
   if (a == b) return false;
