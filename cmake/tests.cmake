@@ -20,9 +20,15 @@ foreach(source ${tests})
     endif()
   endforeach()
   target_link_libraries(${name} PRIVATE ${CMOCKA} m)
+  target_compile_definitions(${name} PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   add_dependencies(unit ${name})
 endforeach()
+
+# bench/measure.c: times an artifact beside its rivals
+add_executable(measure EXCLUDE_FROM_ALL bench/measure.c)
+target_link_libraries(measure PRIVATE ${CMAKE_DL_LIBS})
+target_compile_options(measure PRIVATE -O2)
 
 # Tools that only tests use: evaluators, runners, fuzz targets without a fuzzer.
 add_custom_target(tools)
