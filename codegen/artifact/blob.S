@@ -1,0 +1,12 @@
+/* blob.S - what the compiler carries: the runtime, the executable's main, the table of allowed imports. */
+.section .rodata
+.globl tenon_rt_core, tenon_rt_core_end, tenon_rt_main, tenon_rt_main_end, tenon_rt_imports
+.balign 16
+tenon_rt_core: .incbin "rt_core.o"
+tenon_rt_core_end:
+.balign 16
+tenon_rt_main: .incbin "rt_main.o"
+tenon_rt_main_end:
+tenon_rt_imports: .incbin "imports.txt"
+.byte 0
+.section .note.GNU-stack,"",@progbits
