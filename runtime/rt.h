@@ -61,6 +61,8 @@ void *tn_output(tn_frame *, uint32_t k, int32_t rank, const int64_t *dim);
 int tn_turn(tn_frame *, int64_t k);
 /* Handles are owned by their slot. Slot `to` (in handle[], out[]) becomes the value of slot `from`, which keeps it; the old one is freed. */
 void tn_move(tn_frame *, tenon_value **to, tenon_value **from);
+/* Slabs a and b change places, with their capacities. */
+void tn_swap(tn_frame *, uint32_t a, uint32_t b);
 uint32_t tn_fp_enter(void); /* default rounding, no FTZ, traps masked; returns what was there */
 void tn_fp_leave(uint32_t);
 bool tn_cpu_ok(uint64_t need);

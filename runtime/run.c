@@ -86,6 +86,10 @@ void *tn_grow(tn_frame *f, uint32_t slot, int64_t bytes, int64_t keep) {
   tn_slab_free(r->m, old);
   return f->slab[slot] = p + HEAD;
 }
+void tn_swap(tn_frame *f, uint32_t a, uint32_t b) {
+  void *was = f->slab[a];
+  f->slab[a] = f->slab[b], f->slab[b] = was;
+}
 static bool lent_room(tenon_model *m, tn_out *o, uint64_t need) {
   if (o->mem && o->size >= need) return true;
   tn_free(m, o->mem, o->size);
@@ -285,7 +289,8 @@ static tenon_status place_inputs(tenon_ctx *c, const tenon_value *in) {
 static tenon_status outcome(tenon_ctx *c, const struct tn_run *r) {
   if (r->nomem) return tn_fail(&c->err, TENON_E_NOMEM, -1, INT32_MIN, "out of memory during the run");
   if (r->fault) {
-    const tn_site *t = &c->m->d->site[r->site];
+    static const tn_site nowhere = {-1, INT32_MIN, "", "", "value %v is not allowed", 0, 0};
+    const tn_site *t = r->site < c->m->d->n_site ? &c->m->d->site[r->site] : &nowhere;
     char text[sizeof c->err.text];
     tn_site own = *t;
     if (r->text_set) own.text = r->text;
