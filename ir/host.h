@@ -51,7 +51,7 @@ typedef enum HKind {
 struct HStmt {
   HKind kind;
   Kernel *kernel;
-  int nbuf;
+  int nbuf, nin;      // nin, CALL: how many of buf are operands, the rest are results
   HBuf **buf;
   IExpr **arg;        // LAUNCH: a value for each kernel->sym (normally the symbol itself)
   IExpr **temp;       // LAUNCH: byte offset in the workspace of each buffer that the kernel's tree allocates at its top level, in order

@@ -13,7 +13,7 @@
 #define LOWER_FOLDN(f) {.family = FAMILY_FOLDN, .fold = fold_##f}
 #define LOWER_NEST(f) {.family = FAMILY_NEST, .nest = nest_##f}
 #define LOWER_EXPAND(f) {.family = FAMILY_EXPAND}
-#define LOWER_HOST(f) {.family = FAMILY_HOST, .nest = host_##f}
+#define LOWER_HOST(f) {.family = FAMILY_HOST, .formula = #f, .nest = host_call}
 #define LOWER_REGION(f) {.family = FAMILY_REGION, .nest = region_##f}
 // A function that is not written yet is absent (weak): its op is reported as unsupported, by name.
 #define DECLARE_ELEM(f)
@@ -22,10 +22,11 @@
 #define DECLARE_FOLDN(f) void fold_##f(Lower *, Node *, Fold *) __attribute__((weak));
 #define DECLARE_NEST(f) void nest_##f(Lower *, Node *) __attribute__((weak));
 #define DECLARE_EXPAND(f)
-#define DECLARE_HOST(f) void host_##f(Lower *, Node *) __attribute__((weak));
+#define DECLARE_HOST(f)
 #define DECLARE_REGION(f) void region_##f(Lower *, Node *) __attribute__((weak));
 #pragma GCC diagnostic ignored "-Wredundant-decls"
 void fold_row(Lower *, Node *, Fold *);
+void host_call(Lower *, Node *);
 #define OP(domain, name, since, sig, shape, family, how) DECLARE_##family(how)
 #define ATTR(op, name, kind, dflt)
 #define OLD(op, version, rule)
@@ -86,6 +87,18 @@ static HBuf *new_value(Lower *L, const char *name, const Type *t) {
   return b;
 }
 HBuf *lower_scratch(Lower *L, const char *name, const Type *t) { return new_value(L, name, t); }
+HBuf *lower_slab(Lower *L, const char *name, const Type *t) {
+  HBuf *b = program_buf(L->prog, sym(name), t, PLACE_SLAB);
+  b->exact = true, b->index = L->prog->nslab++;
+  return b;
+}
+HBuf *lower_const_bool(Lower *L, bool v) {
+  Tensor *t = tensor_new(DT_BOOL, 0, NULL, NULL);
+  tensor_set_int(t, 0, v);
+  HBuf *b = program_buf(L->prog, sym(v ? "true" : "false"), type_tensor(DT_BOOL, 0, NULL), PLACE_CONST);
+  b->data = t, b->exact = true;
+  return b;
+}
 
 IExpr *type_count(const Type *t);
 IExpr *type_count(const Type *t) {
@@ -94,7 +107,7 @@ IExpr *type_count(const Type *t) {
   return n;
 }
 // A slab gets its size, and an output of unknown size its memory, right before what writes it.
-static void provide(Lower *L, HBuf *b) {
+void lower_provide(Lower *L, HBuf *b) {
   if (b->place == PLACE_SLAB) {
     HStmt *s = lower_stmt(L, HS_GROW);
     s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
@@ -170,7 +183,7 @@ void lower_launch(Lower *L) {
   params_first(k);
   kernel_symbols(k);
   for (int i = 0; i < L->narg; i++)
-    if (k->buf[i]->kind == BUF_OUT) provide(L, L->arg[i]);
+    if (k->buf[i]->kind == BUF_OUT) lower_provide(L, L->arg[i]);
   HStmt *s = lower_stmt(L, HS_LAUNCH);
   s->kernel = k, s->nbuf = L->narg;
   s->buf = mem_copy(L->arg, (size_t)L->narg * sizeof *L->arg);
@@ -352,7 +365,7 @@ static void copy_outputs(Lower *L, Graph *g) {
   for (int i = 0; i < g->nout; i++) {
     HBuf *b = L->prog->out[i].buf, *from = lower_value(L, g->out[i]);
     if (from == b) continue;
-    provide(L, b);
+    lower_provide(L, b);
     HStmt *s = lower_stmt(L, HS_COPY);
     s->nbuf = 2, s->buf = NEWN(HBuf *, 2), s->buf[0] = b, s->buf[1] = from;
   }

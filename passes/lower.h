@@ -119,6 +119,10 @@ Buf *lower_out(Lower *, Value *);               // parameter for a result
 Buf *lower_temp(Lower *, const char *name, DType, int rank, IExpr *const *dim);
 HBuf *lower_value(Lower *, Value *);            // the program value of v; made when missing
 HBuf *lower_scratch(Lower *, const char *name, const Type *); // a program value of our own
+HBuf *lower_slab(Lower *, const char *name, const Type *);    // one that grows
+HBuf *lower_const_bool(Lower *, bool);
+void lower_provide(Lower *, HBuf *);            // memory for what is about to be written, if its size was not known at entry
+IExpr *lower_scalar(Lower *, Value *, int64_t i, int64_t lo, int64_t hi); // element i of an integer value: known, or loaded by the host
 HStmt *lower_stmt(Lower *, HKind);
 int lower_site(Lower *, const Node *, const char *text, IExpr *lo, IExpr *hi); // site number
 int lower_site_input(Lower *, const Node *, Value *from, const char *text, IExpr *lo, IExpr *hi);

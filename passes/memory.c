@@ -3,6 +3,7 @@
 // Before: scheduled and built kernels. After: HBuf.coffset of constants, HBuf.offset of arena buffers, the launches' own temporaries,
 // Program.arena and Program.weights. Sizes are expressions, so one plan holds for all shapes: a slot is shared by buffers whose lives do
 // not overlap, if its size expression is provably big enough for both (or both are constants, then the slot grows).
+#include "ir/phase.h"
 #include "passes/passes.h"
 
 enum { ALIGN = 64 };
@@ -117,8 +118,7 @@ typedef struct Want {
   int k, slot;
 } Want;
 static IExpr *launch_bytes(const HStmt *s, const Buf *b) { // the kernel's symbols are those of the launch's arguments
-  IExpr *n = ix_ceil(ix_scale(buf_size(b), dtypes[b->dtype].bits), 8);
-  IExpr *by[64];
+  IExpr *n = buf_bytes(b), *by[64];
   int ns = s->kernel->nsym < 64 ? s->kernel->nsym : 64;
   for (int i = 0; i < ns; i++) by[i] = s->arg[i];
   return ix_subst(n, ns, s->kernel->sym, by);
@@ -126,12 +126,10 @@ static IExpr *launch_bytes(const HStmt *s, const Buf *b) { // the kernel's symbo
 static void temporaries(HStmt *s, Plan *p, Want **w, int *nw, int *cw) {
   for (; s; s = s->next) {
     if (s->kind == HS_LAUNCH) {
-      int n = 0;
-      for (Tree *t = s->kernel->tree; t; t = t->next) n += t->kind == T_ALLOC;
-      s->temp = NEWN(IExpr *, n + 1), s->ntemp = n;
-      int k = 0;
-      for (Tree *t = s->kernel->tree; t; t = t->next)
-        if (t->kind == T_ALLOC) PUSH(*w, *nw, *cw, (Want){s, k++, place(p, launch_bytes(s, t->buf), s->number, s->number)});
+      Buf **temp;
+      s->ntemp = kernel_temps(s->kernel, &temp);
+      s->temp = NEWN(IExpr *, s->ntemp + 1);
+      for (int i = 0; i < s->ntemp; i++) PUSH(*w, *nw, *cw, (Want){s, i, place(p, launch_bytes(s, temp[i]), s->number, s->number)});
     }
     temporaries(s->body, p, w, nw, cw), temporaries(s->other, p, w, nw, cw);
   }

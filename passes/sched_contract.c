@@ -1,0 +1,229 @@
+// sched_contract.c - contractions: acc[C] += A * B with an elementwise epilogue. MatMul, Gemm, Conv, Einsum, ConvTranspose, attention's two.
+//
+// Axes of C and one operand alone are that operand's; axes of both are batch; axes of A and B alone are K. The vector axis is the one the
+// result stores contiguously; its operand is read in vectors (packed first if it is a constant or not contiguous), the other one is
+// broadcast. The tile is the argmin over MR x NV of a small cost model (KERNELS.md 2a.12).
+#include "passes/schedule.h"
+#include <string.h>
+
+typedef struct Contraction {
+  Stage *upd;
+  Ex *far, *near;            // operands: broadcast (rows), and read in vectors (columns)
+  Ex *near_load;             // near's load
+  IExpr *m, *v;              // row axis (NULL: none), vector axis
+  IExpr *outer[MAX_AXES], *red[MAX_AXES];
+  int nouter, nred;
+  bool grouped;              // no axis belongs to the columns alone (depthwise): vectors along a batch axis
+} Contraction;
+
+static bool is_contraction(const Stage *s) {
+  IExpr *red[MAX_AXES];
+  return s->combine == C_add && s->val->op == S_mul && stage_reduced(s, red) > 0;
+}
+// The result's contiguous axis: of the last stage, which stores it.
+static IExpr *contiguous_axis(const Stage *s) {
+  IExpr *at = buf_phys(s->out, s->ix);
+  bool affine;
+  for (int i = s->nax - 1; i >= 0; i--)
+    if (s->kind[i] == AXIS_SPATIAL && ix_coef(at, ix_var_of(s->ax[i]), &affine) == 1 && affine) return s->ax[i];
+  return NULL;
+}
+static Ex *only_load(Ex *e) {
+  while (e->op != S_LOAD) {
+    if (e->op == S_CONST || !e->a[0] || e->a[1]) return NULL;
+    e = e->a[0];
+  }
+  return e;
+}
+static bool analyse(Kernel *k, Contraction *c) {
+  IExpr *ax[MAX_AXES];
+  for (int i = 0; i < k->nstage; i++)
+    if (is_contraction(k->stage[i])) {
+      if (c->upd) return false;
+      c->upd = k->stage[i];
+    }
+  if (!c->upd) return false;
+  int n = stage_spatial(c->upd, ax);
+  c->nred = stage_reduced(c->upd, c->red);
+  for (int i = 0; i < k->nstage; i++) { // everything else is init and epilogue over the same points
+    IExpr *o[MAX_AXES];
+    int m = stage_spatial(k->stage[i], o);
+    if (m != n || (k->stage[i] != c->upd && k->stage[i]->nax != m)) return false;
+    for (int j = 0; j < n; j++)
+      if (!axis_in(ax[j], o, m)) return false;
+  }
+  c->v = contiguous_axis(k->stage[k->nstage - 1]);
+  if (!c->v) return false;
+  Ex *a = c->upd->val->a[0], *b = c->upd->val->a[1];
+  bool va = ex_uses(a, c->v), vb = ex_uses(b, c->v);
+  if (!va && !vb) return false;
+  c->near = vb ? b : a, c->far = vb ? a : b;
+  c->grouped = va && vb;
+  c->near_load = only_load(c->near);
+  if (!c->near_load) return false;
+  for (int i = 0; i < n; i++) { // rows: the last axis of the broadcast operand alone, else (depthwise, vectors) any other axis
+    if (ax[i] == c->v) continue;
+    bool f = ex_uses(c->far, ax[i]), m = ex_uses(c->near, ax[i]);
+    if (c->grouped ? m : f && !m) c->m = ax[i];
+  }
+  for (int i = 0; i < n; i++)
+    if (ax[i] != c->v && ax[i] != c->m) c->outer[c->nouter++] = ax[i];
+  return true;
+}
+
+/* ---- the tile ---- */
+typedef struct Tile {
+  int mr, nv;
+} Tile;
+// Cycles per cycle of a perfect machine. The weights were fitted on the kernels of KERNELS.md 2a.12 and checked by bench/kernels on others.
+static double tile_cost(const Target *t, int mr, int nv, const Contraction *c, bool far_panel, bool streams) {
+  double nn = (double)extent_or(c->v, 1 << 30), mm = c->m ? (double)extent_or(c->m, 64) : 1, cols = (double)nv * t->lanes, used = 0;
+  bool known = !c->m || ix_const(ix_var_of(c->m)->a, NULL);
+  double tiles = (double)(int64_t)((nn + cols - 1) / cols), waste = tiles * cols / nn;
+  for (int64_t left = (int64_t)mm; left > 0;) { // row tiles, then the rest nest
+    double r = left < mr ? (double)left : mr, fma = r * nv / t->fma_ports, load = (r + (c->grouped ? 0 : nv)) / t->load_ports, cyc = fma > load ? fma : load;
+    if (cyc < t->fma_latency) cyc = t->fma_latency;
+    used += cyc + 0.02 * load + (far_panel ? 0.2 * nv : 0) + (streams ? 0.03 * r : 0), left -= (int64_t)r;
+  }
+  return used / (mm * nv / t->fma_ports) * waste + (known ? 0.001 * mr : mr / 256.0);
+}
+static Tile best_tile(const Target *t, const Contraction *c) {
+  Tile best = {1, 1};
+  double least = 1e30;
+  int64_t depth = 1, rows = c->m ? extent_or(c->m, 1 << 20) : 1;
+  for (int i = 0; i < c->nred; i++) depth *= extent_or(c->red[i], 1024);
+  Ex *far = only_load(c->far);
+  bool streams = far && !far->buf->lay;
+  for (int mr = 1; mr <= 16 && mr <= rows; mr++)
+    for (int nv = 1; nv <= 8; nv++) {
+      if (mr * nv + nv + 1 > t->vregs || (c->grouped && (nv > 1 || mr + 9 > t->vregs - 4))) continue;
+      double cost = tile_cost(t, mr, nv, c, depth * nv * t->lanes * 4 > t->l1 / 2, streams);
+      if (cost < least) least = cost, best = (Tile){mr, nv};
+    }
+  return best;
+}
+
+/* ---- operands ---- */
+// The order in which the columns' operand is walked: <n / panel, k.., n % panel>.
+static const Layout *panel_layout(const Contraction *c, int64_t panel) {
+  Layout *y = NEW(Layout);
+  const Ex *l = c->near_load;
+  int dv = -1;
+  bool used[MAX_RANK] = {0};
+#define PART(a, d, m) (y->axis[y->n] = (uint8_t)(a), y->div[y->n] = (d), y->mod[y->n++] = (m))
+  for (int d = 0; d < l->buf->rank; d++)
+    if (l->ix[d] == c->v) dv = d;
+  if (dv < 0) return NULL;
+  for (int d = 0; d < l->buf->rank; d++) { // batch dims stay outermost
+    bool k = false;
+    for (int i = 0; i < c->nred; i++) k |= ix_has(l->ix[d], ix_var_of(c->red[i]));
+    if (d != dv && !k) PART(d, 1, 0), used[d] = true;
+  }
+  PART(dv, panel, 0);
+  for (int i = 0; i < c->nred; i++)
+    for (int d = 0; d < l->buf->rank; d++)
+      if (d != dv && !used[d] && ix_has(l->ix[d], ix_var_of(c->red[i]))) PART(d, 1, 0), used[d] = true;
+  PART(dv, 1, panel);
+#undef PART
+  return y;
+}
+static bool contiguous(const Contraction *c) {
+  bool affine;
+  return load_stride(c->near_load, c->v, &affine) == 1 && affine;
+}
+static bool read_once(const Kernel *k, const Buf *b) {
+  int n = 0;
+  for (int i = 0; i < k->nstage; i++) {
+    Ex *l[64];
+    int m = stage_loads(k->stage[i], l, 64);
+    for (int j = 0; j < m; j++) n += l[j]->buf == b;
+  }
+  return n == 1;
+}
+// A column operand that is neither constant nor contiguous is copied into panels first, by a nest of its own.
+static bool copy_panels(Sched *s, Contraction *c, int64_t panel) {
+  Kernel *k = s->k;
+  Buf *from = c->near_load->buf;
+  if (from->kind == BUF_TEMP || c->near_load->npred || c->near_load->cond) return false;
+  const Layout *lay = panel_layout(c, panel);
+  if (!lay) return false;
+  Buf *to = stage_copy(k, from, sym_fmt("%s_panel", from->name), k->stage[0]->name);
+  sched_store(k->sched, to, SPACE_ARENA, 0, lay);
+  Stage *copy = NULL;
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i]->out == to) copy = k->stage[i];
+  Text t = {0};
+  int64_t chunks = 1;
+  int dv = lay->axis[lay->n - 1];
+  for (int d = 0; d < copy->nax; d++)
+    if (d != dv) put(&t, "%s %s", sched_axis(s, copy->ax[d], ""), chunks < 64 ? "par " : ""), chunks *= extent_or(copy->ax[d], 8);
+  const char *v = sched_axis(s, copy->ax[dv], fmt("%d", s->t->lanes));
+  put(&t, "%s.0 %s.1 vec", v, v);
+  sched_bands(k, copy->name, t.p);
+  for (int i = 0; i < k->nstage; i++)
+    if (is_contraction(k->stage[i])) {
+      c->upd = k->stage[i];
+      bool first = ex_uses(c->upd->val->a[0], c->v);
+      c->near = c->upd->val->a[first ? 0 : 1], c->far = c->upd->val->a[first ? 1 : 0];
+      c->near_load = only_load(c->near);
+    }
+  return true;
+}
+
+/* ---- bands ---- */
+static const char *rows_text(const Contraction *c, Tile t) {
+  int64_t m;
+  if (ix_const(ix_var_of(c->m)->a, &m)) {
+    if (m % t.mr == 0) return fmt("%d", t.mr);
+    return fmt("%d rest %d", t.mr, (int)(m % t.mr));
+  }
+  Text x = {0};
+  put(&x, "%d rest ", t.mr);
+  for (int i = t.mr / 2; i; i /= 2) put(&x, "%s%d", i == t.mr / 2 ? "" : ",", i);
+  return t.mr == 1 ? "1" : x.p;
+}
+static bool dear(const Stage *s) { return stage_ops(s) > 12; }
+
+bool sched_contraction(Sched *s) {
+  Kernel *k = s->k;
+  Contraction c = {0};
+  if (!analyse(k, &c)) return false;
+  if (!k->sched) k->sched = NEW(Schedule);
+  Tile tile = best_tile(s->t, &c);
+  int64_t lanes = s->t->lanes, panel = tile.nv * lanes;
+  if (!c.grouped && c.near_load->buf->kind == BUF_CONST && read_once(k, c.near_load->buf)) c.near_load->buf->lay = panel_layout(&c, panel);
+  if (!c.near_load->buf->lay && !contiguous(&c) && !copy_panels(s, &c, panel)) return false;
+  const char *M = c.m ? sched_axis(s, c.m, rows_text(&c, tile)) : NULL;
+  const char *V = sched_axis(s, c.v, tile.nv > 1 ? fmt("%d,%d", (int)panel, (int)lanes) : fmt("%d", (int)lanes));
+  Text pre = {0}, red = {0};
+  int64_t chunks = 1;
+  for (int i = 0; i < c.nouter; i++) {
+    put(&pre, "%s %s", sched_axis(s, c.outer[i], ""), chunks < 64 ? "par " : "");
+    chunks *= extent_or(c.outer[i], 4);
+  }
+  bool par = chunks < 64;
+  put(&pre, "%s.0 %s", V, par ? "par " : "");
+  chunks *= (extent_or(c.v, 1024) + panel - 1) / panel;
+  if (M) put(&pre, "%s.0 %s", M, par && chunks < 32 ? "par " : "");
+  put(&red, "%s", "");
+  for (int i = 0; i < c.nred; i++) {
+    bool unroll = c.grouped && extent_or(c.red[i], 99) <= 7;
+    put(&red, "%s %s", sched_axis(s, c.red[i], ""), unroll ? "unroll " : "");
+  }
+  Stage *last = k->stage[k->nstage - 1];
+  bool rolled = dear(last);
+  if (rolled) sched_store(k->sched, stage_copy(k, c.upd->out, sym_fmt("%s_tile", c.upd->out->name), last->name), SPACE_STACK, -1, NULL);
+  const char *vec = tile.nv > 1 ? fmt("%s.1 unroll %s.2 vec", V, V) : fmt("%s.1 vec", V);
+  for (int i = 0; i < k->nstage; i++) {
+    Stage *st = k->stage[i];
+    if (k->sched->stage[i].nband) continue; // the panels' copy
+    Text t = {0};
+    bool roll = rolled && i == k->nstage - 1;
+    put(&t, "%s| %s", pre.p, st->combine == C_add && is_contraction(st) ? red.p : "");
+    if (M) put(&t, "%s.1 %s", M, roll ? "" : "unroll ");
+    put(&t, "%s", vec);
+    sched_bands(k, st->name, t.p);
+  }
+  sched_store(k->sched, c.upd->out, SPACE_REG, -1, NULL);
+  return true;
+}
