@@ -31,7 +31,7 @@ static Ex *exp_scaled(Ex *x, int k) { // exp(x) * 2^k, k 0 or -1
   Ex *p = fma3(fma3(POLY(r, exp), r, num(x->type, 1)), r, num(x->type, 1));
   const Limits *l = x->type == DT_F32 ? &exp_f32 : &exp_f64;
   Ex *y = add_exponent(p, s, k);
-  y = sel(lt(num(x->type, l->hi[-k]), x), num(x->type, INFINITY), y);
+  y = sel(le(x, num(x->type, l->hi[-k])), y, mul(x, num(x->type, INFINITY))); // NaN too: adding to its bits may have made a number
   return sel(lt(x, num(x->type, l->lo[-k])), num(x->type, 0), y);
 }
 
@@ -41,7 +41,7 @@ Ex *ex_exp2(Ex *x) {
   DType t = x->type;
   Ex *s = add(x, magic(t)), *r = sub(x, sub(s, magic(t)));
   Ex *y = add_exponent(fma3(POLY(r, exp2), r, num(t, 1)), s, 0);
-  y = sel(le(num(t, t == DT_F32 ? 128 : 1024), x), num(t, INFINITY), y);
+  y = sel(lt(x, num(t, t == DT_F32 ? 128 : 1024)), y, mul(x, num(t, INFINITY)));
   return sel(lt(x, num(t, t == DT_F32 ? -126 : -1022)), num(t, 0), y);
 }
 
@@ -211,8 +211,9 @@ static Trig trig(Ex *arg) {
   DType t = arg->type;
   bool f32 = t == DT_F32;
   Ex *x = near_zero(arg), *one = num(t, 1), *m = magic(t), *s = fma3(x, num(t, 0x1.45f306dc9c883p-1), m), *n = sub(s, m);
-  static const double part[2][3] = {{0x1.921fb6p+0, -0x1.777a5cp-25, -0x1.ee59dap-50},
-                                    {0x1.921fb54442d18p+0, 0x1.1a62633145c07p-54, -0x1.f1976b7ed8fbcp-110}};
+  // pi/2 in three parts, cut and not rounded: all positive, so that -0 stays -0
+  static const double part[2][3] = {{0x1.921fb4p+0, 0x1.4442dp-24, 0x1.846988p-48},
+                                    {0x1.921fb54442d18p+0, 0x1.1a62633145c06p-54, 0x1.c1cd129024e08p-107}};
   Ex *r = x;
   for (int i = 0; i < 3; i++) r = fma3(n, num(t, -part[!f32][i]), r);
   Ex *z = mul(r, r);

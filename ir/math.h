@@ -13,7 +13,7 @@ Ex *ex_asin(Ex *), *ex_acos(Ex *), *ex_atan(Ex *), *ex_atan2(Ex *y, Ex *x);
 Ex *ex_sinh(Ex *), *ex_cosh(Ex *), *ex_tanh(Ex *), *ex_asinh(Ex *), *ex_acosh(Ex *), *ex_atanh(Ex *);
 Ex *ex_erf(Ex *);
 Ex *ex_pow(Ex *x, Ex *y);  // all cases of C's pow, subnormal results too; integers: wraps, negative exponents truncate
-Ex *ex_fmod(Ex *x, Ex *y); // sign of x; exact up to quotients of 2^60 (f32), 2^150 (f64). Integers: irem
+Ex *ex_fmod(Ex *x, Ex *y); // sign of x; exact up to quotients of 2^60 (f32), 2^140 (f64), meaningless beyond. Integers: irem
 Ex *ex_mod(Ex *x, Ex *y);  // sign of y; floats and integers
 Ex *ex_sigmoid(Ex *), *ex_softplus(Ex *), *ex_gelu(Ex *), *ex_gelu_tanh(Ex *);
 Ex *ex_recip(Ex *), *ex_rsqrt(Ex *), *ex_sign(Ex *), *ex_isnan(Ex *), *ex_isinf(Ex *); // the last two give bool; sign also of integers
