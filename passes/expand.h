@@ -22,6 +22,8 @@ Value *op1_int(const B *, OpId, Value *x, const char *attr, int64_t v);
 Value *op2_int(const B *, OpId, Value *x, Value *y, const char *attr, int64_t v);
 void copy_attrs(Node *to, const Node *from, const char *names); // the space-separated attributes that `from` itself has
 void give(const B *, int out, Value *by);                       // result `out` of b->at is `by`; unwanted results are ignored
+int64_t int_or(const B *, const char *name, int64_t otherwise); // attributes of b->at that may have neither value nor default
+double float_or(const B *, const char *name, double otherwise);
 bool wanted(const B *, int out);                                // has somebody a use for result `out`?
 _Noreturn void cannot(const B *, const char *format, ...) __attribute__((format(printf, 2, 3))); // EXIT_UNSUPPORTED, naming the node
 
@@ -60,6 +62,8 @@ Value *reshape(const B *, Value *x, Value *shape);        // 0 copies, -1 infers
 Value *reshape_to(const B *, Value *x, int n, const int64_t *shape);
 Value *transpose(const B *, Value *x, int n, const int64_t *perm);
 Value *swap_last(const B *, Value *x);                    // the last two axes
+Value *to_nchw(const B *, Value *x);                      // the last axis to place 1
+Value *to_nhwc(const B *, Value *x);                      // axis 1 to the end
 Value *unsqueeze(const B *, Value *x, int n, const int64_t *axes);
 Value *squeeze(const B *, Value *x, int axis);
 Value *concat(const B *, int axis, int n, Value *const *parts);

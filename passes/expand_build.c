@@ -40,6 +40,16 @@ void copy_attrs(Node *to, const Node *from, const char *names) {
   }
 }
 
+int64_t int_or(const B *b, const char *name, int64_t otherwise) {
+  const Attr *a = attr_find(b->at, name);
+  return a && a->kind == ATTR_INT ? a->i : otherwise;
+}
+
+double float_or(const B *b, const char *name, double otherwise) {
+  const Attr *a = attr_find(b->at, name);
+  return a && a->kind == ATTR_FLOAT ? a->f : otherwise;
+}
+
 Value *add_opt(const B *b, Value *x, Value *y) { return !x ? y : !y ? x : add(b, x, y); }
 Value *and_opt(const B *b, Value *x, Value *y) { return !x ? y : !y ? x : op2(b, OP_And, x, y); }
 
@@ -122,6 +132,19 @@ Value *swap_last(const B *b, Value *x) {
   int r = rank_of(x);
   for (int i = 0; i < r; i++) perm[i] = i < r - 2 ? i : 2 * r - 3 - i;
   return transpose(b, x, r, perm);
+}
+
+Value *to_nchw(const B *b, Value *x) {
+  int64_t p[MAX_RANK] = {0, rank_of(x) - 1};
+  for (int i = 2; i < rank_of(x); i++) p[i] = i - 1;
+  return transpose(b, x, rank_of(x), p);
+}
+
+Value *to_nhwc(const B *b, Value *x) {
+  int64_t p[MAX_RANK] = {0};
+  for (int i = 1; i < rank_of(x) - 1; i++) p[i] = i + 1;
+  p[rank_of(x) - 1] = 1;
+  return transpose(b, x, rank_of(x), p);
 }
 
 Value *unsqueeze(const B *b, Value *x, int n, const int64_t *axes) { return op2(b, OP_Unsqueeze, x, ints(b, n, axes)); }

@@ -1,0 +1,235 @@
+// expand_ms_attention.c - com.microsoft: Attention, QAttention, MultiHeadAttention, GroupQueryAttention, RotaryEmbedding.
+//
+// Padding masks add mask_filter_value (-10000 unless given) to a score, causal masks forbid the key; both as ONNX Runtime does.
+#include "passes/expand_attention.h"
+#include "passes/expand_quant.h"
+#include <math.h>
+
+/* ---- masks ---- */
+static Value *filter(const B *b, Value *keep, DType dt) { // bool -> 0 or the filter value
+  double v = float_or(b, "mask_filter_value", 0);
+  return where(b, keep, num(b, dt, 0), num(b, dt, v != 0 ? v : -10000));
+}
+
+static Value *column(const B *b, Value *v) { return reshape_to(b, cast(b, v, DT_I64), INTS(-1, 1)); }
+
+// mask: [B] lengths, [2B] ends then starts, [B,T], [B,S,T] or [B,1,M,M] of 0 and 1 -> additive term that broadcasts to [B,N,S,T]
+static Value *padding_bias(const B *b, Value *mask, Value *q, Value *k) {
+  IExpr *batch = value_dim(q, 0);
+  int r = rank_of(mask);
+  Value *j = count_up(b, dim_of(b, k, 2)), *keep;
+  DType dt = dtypes[dtype(q)].bits < 32 ? DT_F32 : dtype(q);
+  if (r == 1) {
+    IExpr *d = value_dim(mask, 0);
+    bool two = d == ix_scale(batch, 2);
+    if (!two && d != batch && !(ix_is(batch, 1) && ix_is(d, 1))) cannot(b, "a mask of %s elements for a batch of %s", ix_str(d), ix_str(batch));
+    Value *n = dim_of(b, q, 0);
+    keep = op2(b, OP_Less, j, column(b, two ? slice_dyn(b, mask, 0, int1(b, 0), n) : mask));
+    if (two) keep = op2(b, OP_And, keep, op2(b, OP_GreaterOrEqual, j, column(b, slice_dyn(b, mask, 0, n, int1(b, INT64_MAX)))));
+    return filter(b, unsqueeze(b, keep, INTS(1, 2)), dt);
+  }
+  keep = op2(b, OP_Greater, mask, num_like(b, mask, 0));
+  if (r == 2) return filter(b, unsqueeze(b, keep, INTS(1, 2)), dt);
+  if (r == 3) return filter(b, unsqueeze(b, keep, INTS(1)), dt);
+  Value *total = dim_of(b, k, 2), *from = sub(b, total, dim_of(b, q, 2)); // [B,1,M,M]: the rows of these queries, the columns of these keys
+  keep = slice_dyn(b, slice_dyn(b, keep, 2, from, total), 3, int1(b, 0), total);
+  return filter(b, keep, dt);
+}
+
+static Value *past_length(const B *b, Value *q, Value *k) { return sub(b, dim_of(b, k, 2), dim_of(b, q, 2)); }
+
+// The part after the projections: masks, softmax, heads merged. q [B,N,S,H], k and v with the past.
+static Value *masked(const B *b, Attend *a, Value *mask, Value *bias, bool causal) {
+  a->scale = float_or(b, "scale", 0);
+  if (a->scale == 0) a->scale = 1 / sqrt((double)static_dim(b, a->q, 3));
+  if (mask) a->bias = padding_bias(b, mask, a->q, a->k);
+  if (bias) a->bias = add_opt(b, a->bias, wide(b, bias));
+  if (causal) a->allowed = band_mask(b, a->q, a->k, past_length(b, a->q, a->k), true, -1, -1);
+  return merge_heads(b, attend(b, a));
+}
+
+/* ---- Attention, QAttention: x W + bias holds q, k and v ---- */
+static void packed_attention(const B *b, Value *qkv, Value *mask, Value *past, Value *bias, const int64_t *sizes) {
+  int64_t heads = attr_int(b->at, "num_heads"), all = static_dim(b, qkv, 2), at[4] = {0, all / 3, all / 3 * 2, all};
+  Value *part[3];
+  for (int i = 0; sizes && i < 3; i++) at[i + 1] = at[i] + sizes[i];
+  for (int i = 0; i < 3; i++) part[i] = split_heads(b, slice(b, qkv, 2, at[i], at[i + 1]), heads);
+  if (past) {
+    part[1] = concat(b, 2, VALUES(pick(b, past, 0, 0), part[1]));
+    part[2] = concat(b, 2, VALUES(pick(b, past, 0, 1), part[2]));
+  }
+  if (wanted(b, 1)) give(b, 1, concat(b, 0, VALUES(unsqueeze(b, part[1], INTS(0)), unsqueeze(b, part[2], INTS(0)))));
+  Attend a = {.q = part[0], .k = part[1], .v = part[2]};
+  give(b, 0, masked(b, &a, mask, bias, attr_int(b->at, "unidirectional")));
+}
+
+static void refuse(const B *b, const char *attr) {
+  if (int_or(b, attr, 0)) cannot(b, "%s is not 0", attr);
+}
+
+void expand_ms_attention(const B *b) {
+  const int64_t *sizes;
+  int n = attr_ints(b->at, "qkv_hidden_sizes", &sizes);
+  refuse(b, "do_rotary");
+  refuse(b, "past_present_share_buffer");
+  Value *qkv = add_opt(b, matmul(b, in(b, 0), in(b, 1)), in(b, 2));
+  packed_attention(b, qkv, in(b, 3), in(b, 4), in(b, 5), n == 3 ? sizes : NULL);
+}
+
+void expand_qattention(const B *b) {
+  refuse(b, "do_rotary");
+  refuse(b, "past_present_share_buffer");
+  Value *acc = integer_product(b, OP_MatMulInteger, in(b, 0), in(b, 1), in(b, 6), in(b, 7));
+  Value *factor = mul(b, cast(b, in(b, 3), DT_F32), cast(b, in(b, 4), DT_F32));
+  Value *qkv = add(b, cast(b, mul(b, cast(b, acc, DT_F32), factor), dtype(in(b, 2))), in(b, 2));
+  packed_attention(b, qkv, in(b, 5), in(b, 8), NULL, NULL);
+}
+
+/* ---- MultiHeadAttention ---- */
+static Value *part_of_bias(const B *b, Value *bias, int64_t from, int64_t to) { return bias ? slice(b, bias, 0, from, to) : NULL; }
+
+// One of the packed forms [B,L,N,parts,H] -> [B,N,L,H]
+static Value *unpacked(const B *b, Value *x, int part) { return transpose(b, pick(b, x, 3, part), INTS(0, 2, 1, 3)); }
+
+// The bias of packed or three-dimensional operands belongs to the merged channels.
+static Value *headed(const B *b, Value *x, Value *bias, int64_t heads) { return split_heads(b, add_opt(b, x, bias), heads); }
+
+static Value *biased_heads(const B *b, Value *x, Value *bias) { // x [B,N,L,H], bias [N*H]
+  if (!bias) return x;
+  return add(b, x, unsqueeze(b, reshape_to(b, bias, INTS(static_dim(b, x, 1), static_dim(b, x, 3))), INTS(1)));
+}
+
+static void heads_of(const B *b, Attend *a, int64_t heads) {
+  Value *q = in(b, 0), *k = in(b, 1), *v = in(b, 2), *bias = in(b, 3);
+  int rq = rank_of(q), rk = k ? rank_of(k) : 0;
+  int64_t d = rq == 5 ? static_dim(b, q, 2) * static_dim(b, q, 4) : static_dim(b, q, 2);
+  Value *bq = part_of_bias(b, bias, 0, d), *bk = part_of_bias(b, bias, d, 2 * d), *bv = part_of_bias(b, bias, 2 * d, INT64_MAX);
+  a->q = rq == 5 ? biased_heads(b, unpacked(b, q, 0), bq) : headed(b, q, bq, heads);
+  if (rq == 5 || rk == 5) {
+    Value *from = rq == 5 ? q : k;
+    int first = rq == 5 ? 1 : 0;
+    a->k = biased_heads(b, unpacked(b, from, first), bk);
+    a->v = biased_heads(b, unpacked(b, from, first + 1), bv);
+  } else if (rk == 4) { // of a cross attention: heads already apart, no bias
+    a->k = k;
+    a->v = v;
+  } else {
+    a->k = headed(b, k, bk, heads);
+    a->v = headed(b, v, bv, heads);
+  }
+}
+
+void expand_multi_head_attention(const B *b) {
+  Value *past_k = in(b, 6), *past_v = in(b, 7);
+  if (in(b, 8) || in(b, 9)) cannot(b, "past_sequence_length and cache_indirection");
+  if (rank_of(in(b, 0)) == 3 && !in(b, 1)) cannot(b, "a query without a key");
+  Attend a = {0};
+  heads_of(b, &a, attr_int(b->at, "num_heads"));
+  if (past_k) {
+    a.k = concat(b, 2, VALUES(past_k, a.k));
+    a.v = concat(b, 2, VALUES(past_v, a.v));
+  }
+  give(b, 0, masked(b, &a, in(b, 4), in(b, 5), attr_int(b->at, "unidirectional")));
+  give(b, 1, a.k);
+  give(b, 2, a.v);
+  if (wanted(b, 3)) give(b, 3, cast(b, a.biased, dtype(b->at->out[3])));
+}
+
+/* ---- GroupQueryAttention ---- */
+typedef struct Group {
+  Value *q, *k, *v;   // [B,N,S,H] [B,Nkv,S,H]
+  Value *past_len;    // i64 [B]: rows of the cache in use
+  Value *pos;         // i64 [B,S]
+} Group;
+
+static void group_operands(const B *b, Group *g) {
+  int64_t n = attr_int(b->at, "num_heads"), nk = attr_int(b->at, "kv_num_heads");
+  Value *q = in(b, 0), *k = in(b, 1), *v = in(b, 2);
+  if (!k) {
+    int64_t h = static_dim(b, q, 2) / (n + 2 * nk);
+    k = slice(b, q, 2, n * h, (n + nk) * h);
+    v = slice(b, q, 2, (n + nk) * h, (n + 2 * nk) * h);
+    q = slice(b, q, 2, 0, n * h);
+  }
+  g->q = split_heads(b, q, n);
+  g->k = split_heads(b, k, nk);
+  g->v = split_heads(b, v, nk);
+  Value *length = dim_of(b, q, 1), *zero = int1(b, 0);
+  Value *total = add(b, reshape_to(b, cast(b, in(b, 5), DT_I64), INTS(-1)), int1(b, 1));
+  g->past_len = op2(b, OP_Max, sub(b, total, length), zero);
+  g->pos = in(b, 9) ? in(b, 9) : add(b, unsqueeze(b, g->past_len, INTS(1)), count_up(b, length));
+}
+
+static Value *head_norm(const B *b, Value *x, Value *weight, const char *own_epsilon) {
+  if (!weight) return x;
+  double eps = float_or(b, own_epsilon, 0);
+  return rms_norm(b, x, weight, -1, eps != 0 ? eps : attr_float(b->at, "qk_norm_epsilon"), DT_F32, NULL);
+}
+
+static void group_rotary(const B *b, Group *g) {
+  Value *c = in(b, 7), *s = in(b, 8);
+  if (!int_or(b, "do_rotary", 0)) return;
+  if (!c || !s) cannot(b, "do_rotary without cos_cache and sin_cache");
+  int64_t rot = 2 * static_dim(b, c, 1);
+  bool inter = int_or(b, "rotary_interleaved", 0);
+  c = unsqueeze(b, gather(b, c, g->pos, 0), INTS(1));
+  s = unsqueeze(b, gather(b, s, g->pos, 0), INTS(1));
+  g->q = rotate(b, g->q, c, s, rot, inter);
+  g->k = rotate(b, g->k, c, s, rot, inter);
+}
+
+// The cache, grown to `total` rows if it is shorter, with the new rows at past_len[b]
+static Value *appended(const B *b, Value *past, Value *fresh, Value *past_len, Value *total) {
+  if (!past) return fresh;
+  Value *more = op2(b, OP_Max, sub(b, total, dim_of(b, past, 2)), int1(b, 0)), *none = ints(b, INTS(0, 0, 0, 0, 0, 0));
+  Value *room = op2(b, OP_Pad, past, join(b, VALUES(none, more, int1(b, 0))));
+  Node *n = start(b, OP_TensorScatter, VALUES(room, cast(b, fresh, dtype(past)), past_len), 1);
+  node_set_int(n, "axis", 2);
+  return finish(n);
+}
+
+void expand_group_query_attention(const B *b) {
+  if (!attr_is(b->at, "k_quant_type", "NONE") || !attr_is(b->at, "v_quant_type", "NONE")) cannot(b, "a quantised cache");
+  refuse(b, "sliding_window_cache");
+  refuse(b, "qk_output");
+  Group g;
+  group_operands(b, &g);
+  g.q = head_norm(b, g.q, in(b, 14), "q_norm_epsilon");
+  g.k = head_norm(b, g.k, in(b, 15), "k_norm_epsilon");
+  group_rotary(b, &g);
+  Value *total = reshape_to(b, cast(b, in(b, 6), DT_I64), INTS(1));
+  Attend a = {.q = g.q, .k = appended(b, in(b, 3), g.k, g.past_len, total), .v = appended(b, in(b, 4), g.v, g.past_len, total)};
+  a.softcap = float_or(b, "softcap", 0);
+  a.scale = float_or(b, "scale", 0);
+  if (a.scale == 0) a.scale = 1 / sqrt((double)static_dim(b, a.q, 3));
+  int64_t window = attr_int(b->at, "local_window_size");
+  Value *offset = reshape_to(b, g.past_len, INTS(-1, 1, 1, 1));
+  a.allowed = band_mask(b, a.q, a.k, offset, attr_int(b->at, "causal"), window > 0 ? window - 1 : -1, -1);
+  if (in(b, 10)) a.bias = in(b, 10);
+  if (in(b, 11)) a.sink = reshape_to(b, wide(b, in(b, 11)), INTS(1, -1, 1, 1));
+  else if (attr_int(b->at, "smooth_softmax") > 0) a.sink = num(b, DT_F32, 0);
+  give(b, 0, merge_heads(b, attend(b, &a)));
+  give(b, 1, a.k);
+  give(b, 2, a.v);
+}
+
+/* ---- RotaryEmbedding: position_ids before the caches, [1] is an offset ---- */
+void expand_ms_rotary_embedding(const B *b) {
+  Value *x = in(b, 0), *pos = in(b, 1), *c = in(b, 2), *s = in(b, 3), *y = x;
+  refuse(b, "is_packed_batching");
+  double scale = float_or(b, "scale", 1);
+  if (scale != 0 && scale != 1) cannot(b, "scale is not 1");
+  bool flat = rank_of(x) == 3;
+  int64_t rot = 2 * static_dim(b, c, 1), heads = int_or(b, "num_heads", 0);
+  if (flat) {
+    int64_t hidden = static_dim(b, x, 2), h = heads > 0 ? hidden / heads : rot;
+    y = reshape_to(b, x, INTS(0, 0, hidden / h, h));
+  }
+  pos = cast(b, pos, DT_I64);
+  if (rank_of(pos) == 1) pos = unsqueeze(b, add(b, pos, count_up(b, dim_of(b, x, flat ? 1 : 2))), INTS(0));
+  int64_t axis = flat ? 2 : 1;
+  c = unsqueeze(b, gather(b, c, pos, 0), 1, &axis);
+  s = unsqueeze(b, gather(b, s, pos, 0), 1, &axis);
+  y = rotate(b, y, c, s, rot, int_or(b, "interleaved", 0));
+  give(b, 0, flat ? reshape(b, y, shape_of(b, x)) : y);
+}
