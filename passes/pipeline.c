@@ -32,19 +32,20 @@ typedef struct PassRow {
   void (*program)(Program *);
   void (*program_with)(Program *, const Options *);
   int needs, gives, breaks;
+  bool optional; // the program means the same without it
 } PassRow;
 
 static const PassRow table[] = {
     {.name = "bind", .graph_with = pass_bind},
     {.name = "infer", .graph = pass_infer, .gives = TYPES},
-    {.name = "simplify", .graph = pass_simplify, .needs = TYPES},
+    {.name = "simplify", .graph = pass_simplify, .needs = TYPES, .optional = true},
     {.name = "fold", .graph = pass_fold, .needs = TYPES, .gives = FOLDED},
-    {.name = "dce", .graph = pass_dce},
+    {.name = "dce", .graph = pass_dce, .optional = true},
     {.name = "expand", .graph_with = pass_expand, .needs = TYPES | FOLDED, .gives = PLAIN, .breaks = TYPES | FOLDED | LEAN},
     {.name = "infer-2", .graph = pass_infer, .needs = PLAIN, .gives = TYPES},
-    {.name = "simplify-2", .graph = pass_simplify, .needs = TYPES},
+    {.name = "simplify-2", .graph = pass_simplify, .needs = TYPES, .optional = true},
     {.name = "fold-2", .graph = pass_fold, .needs = TYPES, .gives = FOLDED},
-    {.name = "cse", .graph = pass_cse, .needs = TYPES | FOLDED},
+    {.name = "cse", .graph = pass_cse, .needs = TYPES | FOLDED, .optional = true},
     {.name = "dce-2", .graph = pass_dce, .needs = TYPES, .gives = LEAN},
     {.name = "choose", .graph_with = pass_choose, .needs = TYPES | PLAIN | LEAN, .gives = CHOSEN},
     {.name = "lower", .lower = pass_lower, .needs = TYPES | PLAIN | CHOSEN, .gives = STAGES},
@@ -153,6 +154,7 @@ static void run_one(int i, int *have, const Options *o) {
 static Program *run(int first, int have, const Options *o) {
   check_table();
   at_reset(forget);
+  ntimes = 0;
   bug_dump = dump_bug;
   dump_dir = o->dump_dir && *o->dump_dir ? o->dump_dir : ".";
   for (int i = first; i < NPASS; i++) {
@@ -184,6 +186,27 @@ Program *pipeline_resume(Program *p, const Options *o) {
   if (p->arena) have |= LOOPS | UNIQUE | PLANNED;
   if (o->verify) program_verify(p);
   return run(row_of("dedup"), have, o);
+}
+
+Program *pipeline_plain(Graph *g, const Options *o) {
+  Options plain = *o;
+  plain.opt = 0, plain.stop_after = plain.dump_after = plain.dump_before = NULL;
+  now = (State){g, NULL};
+  int have = 0;
+  ntimes = 0;
+  for (int i = 0; i < NPASS; i++)
+    if (!table[i].optional) run_one(i, &have, &plain);
+  return now.program;
+}
+
+Program *pipeline_golden(Graph *g, const char *pass, const Options *o) {
+  int last = row_of(pass), have = 0;
+  bool alone = table[last].graph || table[last].graph_with;
+  now = (State){g, NULL};
+  ntimes = 0;
+  for (int i = 0; i <= last; i++)
+    if (!alone || i == last || i <= row_of("infer")) run_one(i, &have, o);
+  return now.program;
 }
 
 int pipeline_times(const PassTime **out) {
