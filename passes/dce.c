@@ -1,8 +1,8 @@
 // dce.c - removes nodes, and rows of Scan and Loop, that no output of the graph needs.
 //
 // Before: any verified graph. After: every node has a result that somebody reads. Ops have no side effects, so results are all that counts.
-#include "passes/rewrite.h"
 #include "passes/passes.h"
+#include "passes/rewrite.h"
 
 static void mark(Value *v) {
   if (v) v->pass = v;

@@ -6,8 +6,8 @@
 #include "passes/passes.h"
 
 typedef struct B {
-  Graph *g; // where nodes go: the graph of `at`, or the body of a region being built
-  Node *at; // the node being replaced; NULL in a body: append
+  Graph *g;   // where nodes go: the graph of `at`, or the body of a region being built
+  Node *at;   // the node being replaced; NULL in a body: append
   Node *like; // whose name and index the new nodes carry, for messages
 } B;
 
@@ -24,7 +24,7 @@ void copy_attrs(Node *to, const Node *from, const char *names); // the space-sep
 void give(const B *, int out, Value *by);                       // result `out` of b->at is `by`; unwanted results are ignored
 int64_t int_or(const B *, const char *name, int64_t otherwise); // attributes of b->at that may have neither value nor default
 double float_or(const B *, const char *name, double otherwise);
-bool wanted(const B *, int out);                                // has somebody a use for result `out`?
+bool wanted(const B *, int out);                                                                 // has somebody a use for result `out`?
 _Noreturn void cannot(const B *, const char *format, ...) __attribute__((format(printf, 2, 3))); // EXIT_UNSUPPORTED, naming the node
 
 static inline Value *in(const B *b, int i) { return node_in(b->at, i); }
@@ -40,51 +40,53 @@ Value *add_opt(const B *, Value *x, Value *y); // x + y, or the one that is ther
 Value *and_opt(const B *, Value *x, Value *y); // likewise, on bools
 
 /* ---- constants ---- */
-Value *num(const B *, DType, double v);                   // rank 0
-Value *num_like(const B *, const Value *x, double v);     // of x's dtype
-Value *ints(const B *, int n, const int64_t *v);          // i64[n]
-Value *int1(const B *, int64_t v);                        // i64[1]
+Value *num(const B *, DType, double v);               // rank 0
+Value *num_like(const B *, const Value *x, double v); // of x's dtype
+Value *ints(const B *, int n, const int64_t *v);      // i64[n]
+Value *int1(const B *, int64_t v);                    // i64[1]
 Value *floats(const B *, DType, int rank, const int64_t *dim, const double *v);
-#define INTS(...) (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
+#define INTS(...)                                                                                                                          \
+  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) { __VA_ARGS__ }
 
 /* ---- shapes: i64 vectors, constants where the dims are ---- */
 Value *shape_of(const B *, Value *x);
-Value *dim_of(const B *, Value *x, int axis);             // i64[1]; negative axes count from the end
-Value *join(const B *, int n, Value *const *parts);       // concatenates i64 vectors
-int64_t static_dim(const B *, const Value *x, int axis);  // cannot() where it is symbolic
+Value *dim_of(const B *, Value *x, int axis);            // i64[1]; negative axes count from the end
+Value *join(const B *, int n, Value *const *parts);      // concatenates i64 vectors
+int64_t static_dim(const B *, const Value *x, int axis); // cannot() where it is symbolic
 bool known_dim(const Value *x, int axis, int64_t *k);
 bool same_dim(const Value *x, int ax, const Value *y, int ay); // proved equal
 
 /* ---- views ---- */
-Value *cast(const B *, Value *x, DType to);               // x itself if it has that type
-Value *wide(const B *, Value *x);                         // f16, bf16 and smaller floats to f32; others as they are
-Value *reshape(const B *, Value *x, Value *shape);        // 0 copies, -1 infers
+Value *cast(const B *, Value *x, DType to);        // x itself if it has that type
+Value *wide(const B *, Value *x);                  // f16, bf16 and smaller floats to f32; others as they are
+Value *reshape(const B *, Value *x, Value *shape); // 0 copies, -1 infers
 Value *reshape_to(const B *, Value *x, int n, const int64_t *shape);
 Value *transpose(const B *, Value *x, int n, const int64_t *perm);
-Value *swap_last(const B *, Value *x);                    // the last two axes
-Value *to_nchw(const B *, Value *x);                      // the last axis to place 1
-Value *to_nhwc(const B *, Value *x);                      // axis 1 to the end
+Value *swap_last(const B *, Value *x); // the last two axes
+Value *to_nchw(const B *, Value *x);   // the last axis to place 1
+Value *to_nhwc(const B *, Value *x);   // axis 1 to the end
 Value *unsqueeze(const B *, Value *x, int n, const int64_t *axes);
 Value *squeeze(const B *, Value *x, int axis);
 Value *concat(const B *, int axis, int n, Value *const *parts);
 Value *slice(const B *, Value *x, int axis, int64_t from, int64_t to); // INT64_MAX: to the end
 Value *slice_step(const B *, Value *x, int axis, int64_t from, int64_t to, int64_t step);
 Value *slice_dyn(const B *, Value *x, int axis, Value *from, Value *to); // i64[1] bounds
-Value *pick(const B *, Value *x, int axis, int64_t i);    // x[.., i, ..] without that axis
-void split(const B *, Value *x, int axis, int n, Value **part); // n equal parts
+Value *pick(const B *, Value *x, int axis, int64_t i);                   // x[.., i, ..] without that axis
+void split(const B *, Value *x, int axis, int n, Value **part);          // n equal parts
 Value *gather(const B *, Value *x, Value *index, int axis);
 Value *expand_to(const B *, Value *x, Value *shape);
 Value *zeros(const B *, DType, Value *shape);
 Value *filled(const B *, DType, double v, Value *shape);
-Value *count_up(const B *, Value *n);                     // 0, 1, .. n-1 as i64[n]; n i64[1] or rank 0
-Value *along(const B *, Value *vec, int axis, int rank);  // a vector as a tensor of that rank along that axis: [1,..,n,..,1]
+Value *count_up(const B *, Value *n);                    // 0, 1, .. n-1 as i64[n]; n i64[1] or rank 0
+Value *along(const B *, Value *vec, int axis, int rank); // a vector as a tensor of that rank along that axis: [1,..,n,..,1]
 
 /* ---- folds ---- */
 Value *reduce(const B *, OpId, Value *x, int n, const int64_t *axes, bool keep);
-Value *reduce_from(const B *, OpId, Value *x, int axis);  // axes axis..rank-1, kept as 1
+Value *reduce_from(const B *, OpId, Value *x, int axis); // axes axis..rank-1, kept as 1
 
 /* ---- pieces that several builders share ---- */
-Value *softmax(const B *, Value *x, int axis, bool safe, Value *sink, bool log); // safe: a row of -inf gives zeros. sink: one more logit per row
+Value *softmax(const B *, Value *x, int axis, bool safe, Value *sink,
+               bool log); // safe: a row of -inf gives zeros. sink: one more logit per row
 Value *sigmoid(const B *, Value *x);
 Value *tanh_of(const B *, Value *x);
 Value *gelu(const B *, Value *x, bool tanh_form);

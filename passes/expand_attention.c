@@ -1,8 +1,9 @@
 // expand_attention.c - ai.onnx Attention 25, RotaryEmbedding, FlexAttention; attend(), which com.microsoft's attentions use as well.
 //
-// Scores are taken in f32 for the half types. Masks are bools joined by And and one additive term; a masked score is replaced, never added to,
-// so an infinite or NaN score under a mask cannot leak; a row without any allowed key gives zeros.
+// Scores are taken in f32 for the half types. Masks are bools joined by And and one additive term; a masked score is replaced, never added
+// to, so an infinite or NaN score under a mask cannot leak; a row without any allowed key gives zeros.
 #include "passes/expand_attention.h"
+#include "passes/infer.h"
 #include <math.h>
 
 // [B,Nkv,T,H] -> [B,N,T,H]: each key head serves N/Nkv query heads
@@ -84,7 +85,8 @@ void expand_attention(const B *b) {
   Value *q = in(b, 0), *k = in(b, 1), *v = in(b, 2), *mask = in(b, 3), *past_k = in(b, 4), *past_v = in(b, 5), *nonpad = in(b, 6);
   bool flat = rank_of(q) == 3;
   if (flat) {
-    if (!attr_has(b->at, "q_num_heads") || !attr_has(b->at, "kv_num_heads")) cannot(b, "inputs of rank 3 need q_num_heads and kv_num_heads");
+    if (!attr_has(b->at, "q_num_heads") || !attr_has(b->at, "kv_num_heads"))
+      cannot(b, "inputs of rank 3 need q_num_heads and kv_num_heads");
     int64_t nk = attr_int(b->at, "kv_num_heads");
     q = split_heads(b, q, attr_int(b->at, "q_num_heads"));
     k = split_heads(b, k, nk);
@@ -95,12 +97,12 @@ void expand_attention(const B *b) {
     offset = dim_of(b, past_k, 2);
     k = concat(b, 2, VALUES(past_k, k));
     v = concat(b, 2, VALUES(past_v, v));
-  } else if (nonpad)
-    offset = sub(b, reshape_to(b, nonpad, INTS(-1, 1, 1, 1)), dim_of(b, q, 2));
+  } else if (nonpad) offset = sub(b, reshape_to(b, nonpad, INTS(-1, 1, 1, 1)), dim_of(b, q, 2));
   Attend a = {.q = q, .k = k, .v = v, .softcap = attr_float(b->at, "softcap")};
   a.scale = attr_has(b->at, "scale") ? attr_float(b->at, "scale") : 1 / sqrt((double)static_dim(b, q, 3));
   a.precision = attr_has(b->at, "softmax_precision") ? (DType)attr_int(b->at, "softmax_precision") : DT_NONE;
-  a.allowed = band_mask(b, q, k, offset, attr_int(b->at, "is_causal"), attr_int(b->at, "left_window_size"), attr_int(b->at, "right_window_size"));
+  a.allowed =
+      band_mask(b, q, k, offset, attr_int(b->at, "is_causal"), attr_int(b->at, "left_window_size"), attr_int(b->at, "right_window_size"));
   if (nonpad) a.allowed = and_opt(b, a.allowed, op2(b, OP_Less, count_up(b, dim_of(b, k, 2)), reshape_to(b, nonpad, INTS(-1, 1, 1, 1))));
   if (mask) mask = full_mask(b, mask, k);
   if (mask && dtype(mask) == DT_BOOL) a.allowed = and_opt(b, a.allowed, mask);
@@ -131,8 +133,7 @@ Value *rotate(const B *b, Value *x, Value *c, Value *s, int64_t rot, bool interl
     int64_t ax = r;
     y = concat(b, r, VALUES(unsqueeze(b, y1, 1, &ax), unsqueeze(b, y2, 1, &ax)));
     y = reshape(b, y, shape_of(b, turn));
-  } else
-    y = concat(b, last, VALUES(y1, y2));
+  } else y = concat(b, last, VALUES(y1, y2));
   return rot < h ? concat(b, last, VALUES(y, slice(b, x, last, rot, h))) : y;
 }
 
@@ -150,4 +151,38 @@ void expand_rotary_embedding(const B *b) {
   int64_t axis = flat ? 2 : 1;
   y = rotate(b, y, unsqueeze(b, c, 1, &axis), unsqueeze(b, s, 1, &axis), rot, attr_int(b->at, "interleaved"));
   give(b, 0, flat ? reshape(b, y, shape_of(b, x)) : y);
+}
+
+/* ---- FlexAttention: regions score_mod and prob_mod see scores and probabilities ---- */
+typedef struct Bound {
+  const Graph *body;
+  Value *to;
+} Bound;
+
+static Value *bound_input(Value *v, void *u) {
+  Bound *m = u;
+  return v == m->body->in[0] ? m->to : NULL;
+}
+
+static Value *modified(const B *b, int k, Value *x) {
+  if (k >= b->at->nregion) return x;
+  Graph *body = b->at->region[k];
+  DType dt = dtype(x);
+  if (body->nin != 1 || body->nout != 1) cannot(b, "%s must have one input and one output", body->name ? body->name : "a region");
+  if (body->in[0]->type && body->in[0]->type->kind == TYPE_TENSOR) x = cast(b, x, dtype(body->in[0]));
+  Node *before = b->at->prev;
+  Value *y;
+  graph_inline(body, b->g, b->at, bound_input, &(Bound){body, x}, &y);
+  for (Node *n = before ? before->next : b->g->first; n != b->at; n = n->next) infer_node(n);
+  return cast(b, y, dt);
+}
+
+static Value *score_mod(const B *b, Value *s) { return modified(b, 0, s); }
+static Value *prob_mod(const B *b, Value *p) { return modified(b, 1, p); }
+
+void expand_flex_attention(const B *b) {
+  Attend a = {.q = in(b, 0), .k = in(b, 1), .v = in(b, 2), .plain = true, .score_mod = score_mod, .prob_mod = prob_mod};
+  a.scale = float_or(b, "scale", 1 / sqrt((double)static_dim(b, a.q, 3)));
+  a.precision = (DType)int_or(b, "softmax_precision", DT_NONE);
+  give(b, 0, attend(b, &a));
 }

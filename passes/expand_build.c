@@ -216,8 +216,7 @@ Value *gelu(const B *b, Value *x, bool tanh_form) {
   if (tanh_form) {
     Value *inner = add(b, x, mul(b, num_like(b, x, 0.044715), mul(b, x, mul(b, x, x))));
     t = tanh_of(b, mul(b, inner, num_like(b, x, 0.7978845608028654)));
-  } else
-    t = op1(b, OP_Erf, mul(b, x, num_like(b, x, 0.70710678118654752)));
+  } else t = op1(b, OP_Erf, mul(b, x, num_like(b, x, 0.70710678118654752)));
   return mul(b, mul(b, x, num_like(b, x, 0.5)), add(b, t, num_like(b, x, 1)));
 }
 
@@ -228,14 +227,22 @@ Value *activate(const B *b, Value *x, const char *name, double alpha, double bet
     OpId op; // OP_NONE: spelled out below
     double alpha, beta;
   } table[] = {
-      {"relu", OP_Relu, NAN, NAN},           {"tanh", OP_Tanh, NAN, NAN},
-      {"sigmoid", OP_Sigmoid, NAN, NAN},     {"softsign", OP_Softsign, NAN, NAN},
-      {"softplus", OP_Softplus, NAN, NAN},   {"leakyrelu", OP_LeakyRelu, 0.01, NAN},
-      {"elu", OP_Elu, 1, NAN},               {"thresholdedrelu", OP_ThresholdedRelu, 1, NAN},
-      {"hardsigmoid", OP_HardSigmoid, .2, .5}, {"affine", OP_NONE, 1, 0},
-      {"scaledtanh", OP_NONE, 1, 1},         {"clip", OP_NONE, -INFINITY, INFINITY},
-      {"swish", OP_NONE, NAN, NAN},          {"silu", OP_NONE, NAN, NAN},
-      {"gelu", OP_Gelu, NAN, NAN},           {"identity", OP_Identity, NAN, NAN},
+      {"relu", OP_Relu, NAN, NAN},
+      {"tanh", OP_Tanh, NAN, NAN},
+      {"sigmoid", OP_Sigmoid, NAN, NAN},
+      {"softsign", OP_Softsign, NAN, NAN},
+      {"softplus", OP_Softplus, NAN, NAN},
+      {"leakyrelu", OP_LeakyRelu, 0.01, NAN},
+      {"elu", OP_Elu, 1, NAN},
+      {"thresholdedrelu", OP_ThresholdedRelu, 1, NAN},
+      {"hardsigmoid", OP_HardSigmoid, .2, .5},
+      {"affine", OP_NONE, 1, 0},
+      {"scaledtanh", OP_NONE, 1, 1},
+      {"clip", OP_NONE, -INFINITY, INFINITY},
+      {"swish", OP_NONE, NAN, NAN},
+      {"silu", OP_NONE, NAN, NAN},
+      {"gelu", OP_Gelu, NAN, NAN},
+      {"identity", OP_Identity, NAN, NAN},
   };
   for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
     if (strcasecmp(name, table[i].name)) continue;

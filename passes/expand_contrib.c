@@ -43,7 +43,8 @@ static Value *nhwc_group_norm(const B *b, Value *x) {
   bool last = attr_int(b->at, "channels_last");
   DType dt = dtype(x);
   Value *y = wide(b, last ? to_nchw(b, x) : x), *shape = shape_of(b, y);
-  y = layer_norm(b, reshape_to(b, y, INTS(0, attr_int(b->at, "groups"), -1)), NULL, NULL, 2, attr_float(b->at, "epsilon"), DT_F32, NULL, NULL);
+  y = layer_norm(b, reshape_to(b, y, INTS(0, attr_int(b->at, "groups"), -1)), NULL, NULL, 2, attr_float(b->at, "epsilon"), DT_F32, NULL,
+                 NULL);
   y = reshape(b, y, shape);
   int r = rank_of(y);
   y = add(b, mul(b, y, along(b, cast(b, in(b, 1), dtype(y)), 1, r)), along(b, cast(b, in(b, 2), dtype(y)), 1, r));

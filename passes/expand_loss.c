@@ -9,7 +9,8 @@ static Value *total(const B *b, Value *x) { // the sum of everything, rank 0
   return finish(n);
 }
 
-// x [N,C,d..] log-probabilities, t [N,d..] classes. An ignored target may lie outside 0..C-1: class 0 is read in its place and then dropped.
+// x [N,C,d..] log-probabilities, t [N,d..] classes. An ignored target may lie outside 0..C-1: class 0 is read in its place and then
+// dropped.
 static Value *likelihood(const B *b, Value *x, Value *t, Value *weight) {
   DType dt = dtype(x);
   x = wide(b, x);

@@ -79,8 +79,7 @@ Value *two_columns(const B *b, Value *s, bool negated) {
     s = probit(b, s);
     other = num_like(b, s, 0);
     other = mul(b, s, other);
-  } else
-    other = negated ? op1(b, OP_Neg, s) : sub(b, one, s);
+  } else other = negated ? op1(b, OP_Neg, s) : sub(b, one, s);
   return concat(b, 1, VALUES(other, s));
 }
 

@@ -7,4 +7,5 @@ Value *post_transform(const B *, Value *scores);                   // by the nod
 int64_t label_count(const B *);
 Value *labels(const B *, Value *index); // the node's class labels at those indices
 Value *best_class(const B *, Value *scores);
-Value *two_columns(const B *, Value *s, bool negated); // [N,1] -> [N,2] for the two labels; without transform [1-s, s], or [-s, s] if negated
+Value *two_columns(const B *, Value *s,
+                   bool negated); // [N,1] -> [N,2] for the two labels; without transform [1-s, s], or [-s, s] if negated

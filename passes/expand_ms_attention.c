@@ -22,7 +22,8 @@ static Value *padding_bias(const B *b, Value *mask, Value *q, Value *k) {
   if (r == 1) {
     IExpr *d = value_dim(mask, 0);
     bool two = d == ix_scale(batch, 2);
-    if (!two && d != batch && !(ix_is(batch, 1) && ix_is(d, 1))) cannot(b, "a mask of %s elements for a batch of %s", ix_str(d), ix_str(batch));
+    if (!two && d != batch && !(ix_is(batch, 1) && ix_is(d, 1)))
+      cannot(b, "a mask of %s elements for a batch of %s", ix_str(d), ix_str(batch));
     Value *n = dim_of(b, q, 0);
     keep = op2(b, OP_Less, j, column(b, two ? slice_dyn(b, mask, 0, int1(b, 0), n) : mask));
     if (two) keep = op2(b, OP_And, keep, op2(b, OP_GreaterOrEqual, j, column(b, slice_dyn(b, mask, 0, n, int1(b, INT64_MAX)))));
@@ -137,9 +138,9 @@ void expand_multi_head_attention(const B *b) {
 
 /* ---- GroupQueryAttention ---- */
 typedef struct Group {
-  Value *q, *k, *v;   // [B,N,S,H] [B,Nkv,S,H]
-  Value *past_len;    // i64 [B]: rows of the cache in use
-  Value *pos;         // i64 [B,S]
+  Value *q, *k, *v; // [B,N,S,H] [B,Nkv,S,H]
+  Value *past_len;  // i64 [B]: rows of the cache in use
+  Value *pos;       // i64 [B,S]
 } Group;
 
 static void group_operands(const B *b, Group *g) {

@@ -5,8 +5,9 @@
 static DType stash_type(const B *b) { return (DType)attr_int(b->at, "stash_type"); }
 
 void expand_layer_normalization(const B *b) {
-  Value *mean, *inv, *y = layer_norm(b, in(b, 0), in(b, 1), in(b, 2), (int)attr_int(b->at, "axis"), attr_float(b->at, "epsilon"), stash_type(b),
-                                     &mean, &inv);
+  Value *mean, *inv,
+      *y = layer_norm(b, in(b, 0), in(b, 1), in(b, 2), (int)attr_int(b->at, "axis"), attr_float(b->at, "epsilon"), stash_type(b), &mean,
+                      &inv);
   give(b, 0, y);
   give(b, 1, mean);
   give(b, 2, inv);

@@ -93,7 +93,9 @@ void expand_qlinear_conv(const B *b) {
 
 /* ---- com.microsoft: operand triples (x, scale, zero point) ---- */
 static Value *triple(const B *b, int i) { return dequantise(b, in(b, i), in(b, i + 1), in(b, i + 2), 1); }
-static void give_quantised(const B *b, Value *y, int scale) { give(b, 0, quantise(b, y, in(b, scale), in(b, scale + 1), dtype(b->at->out[0]))); }
+static void give_quantised(const B *b, Value *y, int scale) {
+  give(b, 0, quantise(b, y, in(b, scale), in(b, scale + 1), dtype(b->at->out[0])));
+}
 
 void expand_qlinear_add(const B *b) { give_quantised(b, add(b, triple(b, 0), triple(b, 3)), 6); }
 void expand_qlinear_mul(const B *b) { give_quantised(b, mul(b, triple(b, 0), triple(b, 3)), 6); }
@@ -193,12 +195,14 @@ void expand_qgemm(const B *b) {
 }
 
 /* ---- larger ones: their float form over dequantised operands ---- */
-static Value *plain(const B *b, int i, int scale, int zero) { return in(b, i) ? dequantise(b, in(b, i), in(b, scale), in(b, zero), 1) : NULL; }
+static Value *plain(const B *b, int i, int scale, int zero) {
+  return in(b, i) ? dequantise(b, in(b, i), in(b, scale), in(b, zero), 1) : NULL;
+}
 
 void expand_qembed_layer_normalization(const B *b) {
   Node *n = start(b, OP_ms_EmbedLayerNormalization,
-                  VALUES(in(b, 0), in(b, 1), plain(b, 2, 8, 13), plain(b, 3, 9, 14), plain(b, 4, 10, 15), plain(b, 5, 11, 16), plain(b, 6, 12, 17),
-                         in(b, 7)),
+                  VALUES(in(b, 0), in(b, 1), plain(b, 2, 8, 13), plain(b, 3, 9, 14), plain(b, 4, 10, 15), plain(b, 5, 11, 16),
+                         plain(b, 6, 12, 17), in(b, 7)),
                   2);
   copy_attrs(n, b->at, "epsilon");
   give(b, 0, finish(n));
@@ -215,8 +219,9 @@ static Value *lstm_weights(const B *b, int i, int scale, int zero) {
 }
 
 void expand_dynamic_quantize_lstm(const B *b) {
-  Node *n = start(b, OP_LSTM,
-                  VALUES(in(b, 0), lstm_weights(b, 1, 8, 9), lstm_weights(b, 2, 10, 11), in(b, 3), in(b, 4), in(b, 5), in(b, 6), in(b, 7)), 3);
+  Node *n =
+      start(b, OP_LSTM,
+            VALUES(in(b, 0), lstm_weights(b, 1, 8, 9), lstm_weights(b, 2, 10, 11), in(b, 3), in(b, 4), in(b, 5), in(b, 6), in(b, 7)), 3);
   copy_attrs(n, b->at, "activation_alpha activation_beta activations clip direction hidden_size input_forget");
   finish(n);
   for (int i = 0; i < 3; i++) give(b, i, n->out[i]);

@@ -1,7 +1,8 @@
 // expand_rnn.c - RNN, GRU, LSTM: the product with the input is hoisted over all steps, the recurrence is a Scan.
 //
 // The reverse direction scans backwards; bidirectional is two scans, joined. With sequence_lens every step beyond a row's length leaves the
-// state as it is and writes zeros, which is right in both directions: the backward walk starts at len-1 then. layout=1 is transposes around it.
+// state as it is and writes zeros, which is right in both directions: the backward walk starts at len-1 then. layout=1 is transposes around
+// it.
 #include "passes/expand.h"
 #include "passes/infer.h"
 #include <math.h>
@@ -14,14 +15,14 @@ typedef struct Act {
 
 typedef struct Rnn { // one direction
   int gates, nstate;
-  Value *x;                   // [T,B,gates*H]: X W^T and the biases that may be hoisted
-  Value *r;                   // [H,gates*H]: R^T
-  Value *rb_h;                // GRU with linear_before_reset: the recurrent bias of h
-  Value *peep[3];             // LSTM: i, o, f; NULL without
-  Value *init[2];             // [B,H]
-  Value *mask;                // bool [T,B,1], or NULL
+  Value *x;       // [T,B,gates*H]: X W^T and the biases that may be hoisted
+  Value *r;       // [H,gates*H]: R^T
+  Value *rb_h;    // GRU with linear_before_reset: the recurrent bias of h
+  Value *peep[3]; // LSTM: i, o, f; NULL without
+  Value *init[2]; // [B,H]
+  Value *mask;    // bool [T,B,1], or NULL
   Act act[3];
-  double clip;                // 0: none
+  double clip; // 0: none
   bool backward, coupled, reset_after;
 } Rnn;
 
@@ -113,7 +114,8 @@ static bool takes(const char *name, bool beta) { // which activations consume an
 // The activations of direction d of ndir: n of each, alpha and beta consumed in order by those that take them.
 static void activations(const B *b, Rnn *r, int n, int d) {
   static const char *const standard[] = {"Sigmoid", "Tanh", "Tanh"};
-  const Attr *names = attr_find(b->at, "activations"), *al = attr_find(b->at, "activation_alpha"), *be = attr_find(b->at, "activation_beta");
+  const Attr *names = attr_find(b->at, "activations"), *al = attr_find(b->at, "activation_alpha"),
+             *be = attr_find(b->at, "activation_beta");
   bool given = names && names->kind == ATTR_STRINGS && names->n >= n * (d + 1);
   int ia = 0, ib = 0;
   for (int i = 0; i < n * (d + 1); i++) {

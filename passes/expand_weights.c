@@ -61,7 +61,7 @@ void expand_matmul_nbits(const B *b) {
 
 // FP4 (sign, then eighths by a table of its own) and NF4 (quantiles of the normal distribution), high nibble first
 void expand_matmul_bnb4(const B *b) {
-  static const double fp4[16] = {0,  5.208333333e-03,  0.66666667,  1,  0.33333333,  0.5,  0.16666667,  0.25,
+  static const double fp4[16] = {0,   5.208333333e-03,  0.66666667,  1,  0.33333333,  0.5,  0.16666667,  0.25,
                                  -0., -5.208333333e-03, -0.66666667, -1, -0.33333333, -0.5, -0.16666667, -0.25};
   static const double nf4[16] = {-1.0,
                                  -0.6961928009986877,

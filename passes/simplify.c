@@ -24,7 +24,8 @@ bool all_equal(const Value *v, double *k) {
 
 bool const_ints(const Value *v, int *n, const int64_t **k) { return v && value_ints(v, n, k); }
 bool same_type(const Value *x, const Value *y) {
-  return x->type && y->type && x->type->kind == TYPE_TENSOR && x->type->rank >= 0 && (x->type == y->type || (dtype(x) == dtype(y) && value_same_shape(x, y)));
+  return x->type && y->type && x->type->kind == TYPE_TENSOR && x->type->rank >= 0 &&
+         (x->type == y->type || (dtype(x) == dtype(y) && value_same_shape(x, y)));
 }
 
 bool only_use(const Value *v) { return v->nuser == 1 && !is_output(v); }
