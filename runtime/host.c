@@ -169,3 +169,21 @@ bool val_strings(tn_call *c, tenon_value *v, int32_t rank, const int64_t *dim, c
   for (int64_t i = 0; i < n; i++) s[i] = (tenon_str){p + (i ? end[i - 1] : 0), end[i] - (i ? end[i - 1] : 0)};
   return true;
 }
+bool val_strings_of(tn_call *c, tenon_value *v, int32_t rank, const int64_t *dim, const tenon_str *from) {
+  uint64_t n = 1, chars = 0;
+  for (int32_t a = 0; a < rank; a++) n *= (uint64_t)dim[a];
+  for (uint64_t i = 0; i < n; i++) chars += from[i].len;
+  if (!val_tensor(c, v, TN_STR, rank, dim, chars)) return false;
+  tenon_str *s = v->t.data;
+  char *p = (char *)v->t.data + n * sizeof *s;
+  for (uint64_t i = 0; i < n; p += from[i].len, i++) {
+    if (from[i].len) memcpy(p, from[i].data, from[i].len);
+    s[i] = (tenon_str){p, from[i].len};
+  }
+  return true;
+}
+void *op_temp(tn_call *c, uint64_t bytes, uint64_t *size) {
+  void *p = tn_alloc(c->f->run->m, *size = bytes ? bytes : 1);
+  if (!p) tn_op_nomem(c);
+  return p;
+}

@@ -53,4 +53,6 @@ typedef struct Chars {
 void chars_add(tn_call *, Chars *, const void *p, uint64_t n);
 void chars_free(tn_call *, Chars *);
 /* A string tensor of `count` strings that lie one behind the other in text; end[i] is where string i stops. */
+bool val_strings_of(tn_call *, tenon_value *, int32_t rank, const int64_t *dim, const tenon_str *); /* copies the text */
+void *op_temp(tn_call *, uint64_t bytes, uint64_t *size); /* NULL: no memory, said so; tn_free(model, p, *size) */
 bool val_strings(tn_call *, tenon_value *, int32_t rank, const int64_t *dim, const Chars *text, const uint64_t *end);
