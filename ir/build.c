@@ -21,7 +21,7 @@ typedef struct Open { // an open band: tile [at, at+step) of axis; limit: guard 
   Atom *axis;
   IExpr *at, *limit;
   int64_t step, serial;
-  Map map;
+  LoopMap map;
 } Open;
 typedef struct Memo { // a region, while the path it was computed under is open
   int64_t serial;
@@ -217,12 +217,13 @@ static void unite(Region *r, Region q) {
   *r = (Region){lo, ix_sub(end, lo)};
 }
 
-// What reaches beyond 0..ext on a side, provably, ends there: those cells do not exist.
+// What reaches beyond 0..ext on a side, provably, ends there: those cells do not exist. But a constant extent stays one: it is a tile.
 static Region inside(Region r, IExpr *ext) {
-  IExpr *end = end_of(r);
-  if (r.lo != ix(0) && ix_prove_ge0(ix_scale(r.lo, -1))) r.lo = ix(0);
+  IExpr *end = end_of(r), *lo = r.lo;
+  if (lo != ix(0) && ix_prove_ge0(ix_scale(lo, -1))) lo = ix(0);
   if (end != ext && ix_prove_ge0(ix_sub(end, ext))) end = ext;
-  return (Region){r.lo, ix_sub(end, r.lo)};
+  Region q = {lo, ix_sub(end, lo)};
+  return ix_const(r.ext, NULL) && !ix_const(q.ext, NULL) ? r : q;
 }
 
 static Region region(Build *b, int s, int a, int d);
@@ -313,10 +314,10 @@ static Tree *append(Build *b, Tree t) {
 
 /* ---- storage (rule 4) ---- */
 
-// How far past its region a stage may touch an axis: the tile that its own bands round up to.
-static int64_t grain(const Build *b, int s, const Atom *axis) {
+// How far past its region a stage may touch an axis: the tile that its bands inside the storage (from depth d on) round up to.
+static int64_t grain(const Build *b, int s, const Atom *axis, int d) {
   const StageSched *row = b->st[s].row;
-  for (int i = prefix(b, s); i < row->nband; i++) {
+  for (int i = d; i < row->nband; i++) {
     const Split *p = &b->s->split[row->band[i].split];
     if (p->axis != axis) continue;
     if (row->band[i].level >= p->n) return 1;
@@ -327,14 +328,14 @@ static int64_t grain(const Build *b, int s, const Atom *axis) {
 
 static int64_t larger(int64_t x, int64_t y) { return x > y ? x : y; }
 
-static int64_t grain_of_dim(const Build *b, const Buf *t, int dim) {
+static int64_t grain_of_dim(const Build *b, const Buf *t, int dim, int d) {
   int64_t g = 1;
   for (int q = 0; q < b->k->nstage; q++) {
     const Info *in = &b->st[q];
     for (int j = 0; j < in->st->nax; j++) {
-      if (in->st->out == t && in->st->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j]));
+      if (in->st->out == t && in->st->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j], d));
       for (int i = 0; i < in->nload; i++)
-        if (in->load[i]->buf == t && in->load[i]->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j]));
+        if (in->load[i]->buf == t && in->load[i]->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j], d));
     }
   }
   return g;
@@ -394,7 +395,7 @@ static void alloc(Build *b, Buf *t, int d, const Store *st) {
   home->data = home->v = NULL;
   for (int i = 0; i < t->rank; i++) {
     Region r = storage_region(b, t, i, p->writer, d);
-    int64_t k, g = ix_is(r.ext, 1) ? 1 : grain_of_dim(b, t, i);
+    int64_t k, g = ix_is(r.ext, 1) ? 1 : grain_of_dim(b, t, i, d);
     if (ix_const(r.ext, &k) && k < g) g = k <= 16 ? 1 : 16; // a region smaller than the tile: whole vectors of it
     p->lo[i] = r.lo;
     home->dim[i] = ix_scale(ix_ceil(r.ext, g), g);

@@ -574,3 +574,17 @@ Graph *graph_parse(const char *text, size_t n, const void *side, size_t nside, c
   if (*x.p) wrong(&x, "text after the graph");
   return g;
 }
+
+static Parser parser_at(const TextCursor *c) { return (Parser){.p = c->p, .start = c->start, .file = c->file, .side = c->side, .nside = c->nside}; }
+Tensor *text_tensor(TextCursor *c) {
+  Parser x = parser_at(c);
+  Tensor *t = tensor(&x);
+  c->p = x.p;
+  return t;
+}
+Attr text_attr(TextCursor *c) {
+  Parser x = parser_at(c);
+  Attr a = attr_value(&x);
+  c->p = x.p;
+  return a;
+}

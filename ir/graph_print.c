@@ -336,3 +336,6 @@ void graph_print(const Graph *g, Text *text, Text *side) {
   put_graph(&p, g, 0);
   put(text, "\n");
 }
+
+void text_put_tensor(Text *t, Text *side, const Tensor *x) { put_tensor(&(Printer){.t = t, .side = side}, x); }
+void text_put_attr(Text *t, Text *side, const Attr *a) { put_attr(&(Printer){.t = t, .side = side}, a); }

@@ -128,7 +128,7 @@ struct Stage {
 };
 
 /* ---- schedules: data ---- */
-typedef enum Map { MAP_SEQ, MAP_UNROLL, MAP_VEC, MAP_PAR, MAP_DOT, MAP_TR, MAP_BLOCK_X, MAP_BLOCK_Y, MAP_BLOCK_Z, MAP_THREAD_X, MAP_THREAD_Y } Map;
+typedef enum LoopMap { MAP_SEQ, MAP_UNROLL, MAP_VEC, MAP_PAR, MAP_DOT, MAP_TR, MAP_BLOCK_X, MAP_BLOCK_Y, MAP_BLOCK_Z, MAP_THREAD_X, MAP_THREAD_Y } LoopMap;
 typedef struct Split {      // level l advances by step[l], the last by 1. KERNELS.md 2a.1, 2a.2
   Sym name;
   Atom *axis;
@@ -160,7 +160,7 @@ typedef struct Schedule {
 typedef enum TreeKind { T_FOR, T_ALLOC, T_STMT, T_SYNC, T_WHILE } TreeKind;
 struct Tree {
   TreeKind kind;
-  Map map;                  // FOR
+  LoopMap map;              // FOR
   AxisKind axis;            // FOR
   bool joined;              // FOR: a further piece (rest, edge) of the loop before it: one phase, one chunk space
   Combine combine;          // STMT

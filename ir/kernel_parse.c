@@ -688,7 +688,7 @@ static Tree *parse_for(Parser *p, int depth) {
   scope_add(&p->atoms, name, t->var);
   t->axis = parse_axis_kind(p);
   int map = parse_word_of(p, text_maps, 11);
-  t->map = map < 0 ? MAP_SEQ : (Map)map;
+  t->map = map < 0 ? MAP_SEQ : (LoopMap)map;
   t->joined = parse_is(p, "joined");
   parse_expect(p, "{");
   t->body = parse_tree(p, depth + 1);

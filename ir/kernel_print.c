@@ -15,46 +15,6 @@ const char *const text_spaces[] = {"auto", "reg", "stack", "scratch", "arena", "
 const char *const text_maps[] = {"seq", "unroll", "vec", "par", "dot", "tr", "block.x", "block.y", "block.z", "thread.x", "thread.y", NULL};
 const char *const text_axis_kinds[] = {"spatial", "reduce", "ordered", NULL};
 
-/* ---- maps ---- */
-
-static size_t hash_ptr(const void *p) { return (size_t)((uintptr_t)p >> 4) * 0x9E3779B97F4A7C15u >> 20; }
-
-static int map_slot(const TextMap *m, const void *key) {
-  size_t mask = (size_t)m->cap - 1, i = hash_ptr(key) & mask;
-  while (m->key[i] && m->key[i] != key) i = (i + 1) & mask;
-  return (int)i;
-}
-static const char *map_get(const TextMap *m, const void *key) { return m->cap ? m->text[map_slot(m, key)] : NULL; }
-static void map_put(TextMap *m, const void *key, const char *text) {
-  if (m->n * 2 >= m->cap) {
-    TextMap old = *m;
-    m->cap = old.cap ? old.cap * 2 : 64;
-    m->key = NEWN(const void *, m->cap), m->text = NEWN(const char *, m->cap);
-    for (int i = 0; i < old.cap; i++) {
-      if (!old.key[i]) continue;
-      int j = map_slot(m, old.key[i]);
-      m->key[j] = old.key[i], m->text[j] = old.text[i];
-    }
-  }
-  int i = map_slot(m, key);
-  m->n += !m->key[i];
-  m->key[i] = key, m->text[i] = text;
-}
-
-static bool set_add(TextSet *s, Sym name) { // false: it was there
-  if (s->n * 2 >= s->cap) {
-    TextSet old = *s;
-    *s = (TextSet){NEWN(Sym, old.cap ? old.cap * 2 : 64), 0, old.cap ? old.cap * 2 : 64};
-    for (int i = 0; i < old.cap; i++)
-      if (old.name[i]) set_add(s, old.name[i]);
-  }
-  size_t mask = (size_t)s->cap - 1, i = hash_ptr(name) & mask;
-  for (; s->name[i]; i = (i + 1) & mask)
-    if (s->name[i] == name) return false;
-  s->name[i] = name, s->n++;
-  return true;
-}
-
 /* ---- names ---- */
 
 static bool word_char(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
@@ -85,14 +45,20 @@ static Sym identifier(const char *wanted) { // the closest identifier
   return sym(s);
 }
 
+static bool take(Map *used, Sym name) { // false: it is in use
+  if (map_get(used, name)) return false;
+  map_put(used, name, (void *)(uintptr_t)name);
+  return true;
+}
+
 void printer_start(Printer *p, Text *out, bool canonical) { *p = (Printer){.out = out, .canonical = canonical}; }
 
 const char *print_name(Printer *p, const void *key, const char *wanted) {
   const char *have = map_get(&p->names, key);
   if (have) return have;
   Sym base = p->canonical ? sym_fmt("x%d", p->counter++) : identifier(wanted), name = base;
-  for (int i = 1; !set_add(&p->used, name); i++) name = sym_fmt("%s_%d", base, i);
-  map_put(&p->names, key, name);
+  for (int i = 1; !take(&p->used, name); i++) name = sym_fmt("%s_%d", base, i);
+  map_put(&p->names, key, (void *)(uintptr_t)name);
   return name;
 }
 
@@ -115,7 +81,7 @@ void printer_end(Printer *p) {
 
 const char *print_ix(Printer *p, IExpr *e) {
   const char *have = map_get(&p->indices, e);
-  if (!have) map_put(&p->indices, e, have = ix_str(e));
+  if (!have) map_put(&p->indices, e, (void *)(uintptr_t)(have = ix_str(e)));
   return have;
 }
 
@@ -194,9 +160,9 @@ static bool typed_name(SOp op) { return op >= S_f2f && op <= S_bits; } // conver
 // One statement's scalar part: which nodes are printed as %n.
 typedef struct Statement {
   Printer *p;
-  TextMap uses;   // node -> "1" or "2" (or more)
-  TextMap shared; // node -> "%n", once printed
-  TextMap lets;   // index lets already printed
+  Map uses;   // node -> ONCE or MANY
+  Map shared; // node -> "%n", once printed
+  Map lets;   // index lets already printed
   int n;
   bool any;
   const char *indent;
@@ -266,13 +232,16 @@ static void put_ex(Statement *s, const Ex *e, int outer) {
   else put_node(s, e, outer);
 }
 
+static char once, many;
+#define ONCE ((void *)&once)
+#define MANY ((void *)&many)
 static bool inline_always(const Ex *e) { return e->op == S_CONST || e->op == S_IX; }
 
 static void count_let(Atom *a, void *u);
 static void count(Statement *s, const Ex *e) {
   if (!e) return;
   const char *n = map_get(&s->uses, e);
-  map_put(&s->uses, e, n ? "2" : "1");
+  map_put(&s->uses, e, n ? MANY : ONCE);
   if (n) return;
   for (int i = 0; i < 3; i++) count(s, e->a[i]);
   count(s, e->cond);
@@ -283,7 +252,7 @@ static void count(Statement *s, const Ex *e) {
 static void count_let(Atom *a, void *u) {
   Statement *s = u;
   if (a->kind != ATOM_LET || !a->def || map_get(&s->uses, a)) return;
-  map_put(&s->uses, a, "1");
+  map_put(&s->uses, a, ONCE);
   count(s, ((LetDef *)a->def)->value);
 }
 
@@ -315,7 +284,7 @@ static void define_lets_of(Statement *s, IExpr *e) {
 
 static void define_let(Statement *s, Atom *a) {
   if (map_get(&s->lets, a)) return;
-  map_put(&s->lets, a, "let");
+  map_put(&s->lets, a, ONCE);
   const LetDef *d = a->def;
   define(s, d->value);
   if (d->limit) define_lets_of(s, d->limit);
@@ -332,13 +301,13 @@ static void define_let(Statement *s, Atom *a) {
 static void define(Statement *s, const Ex *e) { // prints the lets that e needs, and itself if it is shared
   if (!e || map_get(&s->shared, e)) return;
   if (map_get(&s->lets, e)) return;
-  map_put(&s->lets, e, "seen");
+  map_put(&s->lets, e, ONCE);
   for (int i = 0; i < 3; i++) define(s, e->a[i]);
   define(s, e->cond);
   if (e->op == S_IX) define_lets_of(s, e->ix[0]);
   for (int i = 0; e->buf && i < e->buf->rank; i++) define_lets_of(s, e->ix[i]);
   for (int i = 0; i < e->npred; i++) define_lets_of(s, e->pred[i]);
-  if (inline_always(e) || strcmp(map_get(&s->uses, e), "1") == 0) return;
+  if (inline_always(e) || map_get(&s->uses, e) == ONCE) return;
   let_start(s);
   put(s->p->out, "let %%%d = ", s->n);
   put_node(s, e, P_SELECT);
@@ -548,7 +517,7 @@ void print_ranges(Printer *p, Atom *const *s, int n) {
 void print_reserve(Printer *p, Atom *const *s, int n) {
   for (int i = 0; i < n; i++)
     if (p->canonical) print_atom(p, s[i]);
-    else set_add(&p->used, s[i]->name);
+    else take(&p->used, s[i]->name);
 }
 
 static void put_params(Printer *p, const Kernel *k) {

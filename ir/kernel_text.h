@@ -1,38 +1,30 @@
 // kernel_text.h - what the printers and parsers of kernels and programs share. Internal to ir/.
 #pragma once
 #include "host.h"
+#include "map.h"
 
 /* ---- printing ---- */
-typedef struct TextMap { // pointer -> text
-  const void **key;
-  const char **text;
-  int n, cap;
-} TextMap;
-typedef struct TextSet { // interned names in use
-  Sym *name;
-  int n, cap;
-} TextSet;
 typedef struct Renamed { // an atom that carries its name in the text for now
   Atom *atom;
   Sym old;
 } Renamed;
 typedef struct Printer {
   Text *out;
-  TextMap names;   // buffers, stages, splits, kernels, atoms -> the one name each has in this text
-  TextSet used;
-  TextMap indices; // IExpr -> its text, once all its atoms have names
-  bool canonical;  // names are numbers by first use
+  Map names;      // buffers, stages, splits, kernels, atoms -> the one name each has in this text
+  Map used;       // names in use
+  Map indices;    // IExpr -> its text, once all its atoms have names
+  bool canonical; // names are numbers by first use
   int counter;
   Renamed *renamed;
   int nrenamed, crenamed;
 } Printer;
 void printer_start(Printer *, Text *out, bool canonical);
-void printer_end(Printer *); // gives the atoms their names back
-void print_reserve(Printer *, Atom *const *sym, int n); // the names of symbols, which keep them
+void printer_end(Printer *);                                            // gives the atoms their names back
+void print_reserve(Printer *, Atom *const *sym, int n);                 // the names of symbols, which keep them
 const char *print_name(Printer *, const void *key, const char *wanted); // an identifier, unique among all keys of this printer
 const char *print_ix(Printer *, IExpr *);
-void print_ex_const(Text *, const Ex *);  // a constant, or a load's else value
-void print_layout(Text *, const Layout *); // " @<...>", nothing for NULL
+void print_ex_const(Text *, const Ex *);               // a constant, or a load's else value
+void print_layout(Text *, const Layout *);             // " @<...>", nothing for NULL
 void print_ranges(Printer *, Atom *const *sym, int n); // " where N in 1..64"
 void print_kernel(Printer *, const Kernel *, const char *name);
 bool is_identifier(const char *);
@@ -53,28 +45,28 @@ typedef struct Scope { // names of one kind; later entries hide earlier ones
 typedef struct Parser {
   const char *at, *start, *end, *file;
   Kernel *k;
-  Scope bufs, atoms;          // of the kernel being read: Buf *, IExpr *
-  Ex **let;                   // %0 ..
+  Scope bufs, atoms; // of the kernel being read: Buf *, IExpr *
+  Ex **let;          // %0 ..
   int nlet, clet;
 } Parser;
 _Noreturn void parse_fail(Parser *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void parse_start(Parser *, const char *text, size_t n, const char *file);
-void parse_blank(Parser *);                 // skips space and # comments
+void parse_blank(Parser *); // skips space and # comments
 bool parse_done(Parser *);
 bool parse_is(Parser *, const char *token); // the next token is that one; taken if so. Words end at a word's end
 void parse_expect(Parser *, const char *token);
 bool parse_peek(Parser *, const char *token);
 Sym parse_ident(Parser *);
-Sym parse_symbol(Parser *);                 // the name of a symbolic dim
+Sym parse_symbol(Parser *); // the name of a symbolic dim
 bool parse_maybe_ident(Parser *, Sym *);
 int64_t parse_int(Parser *);
 double parse_number(Parser *);
-Sym parse_string(Parser *);                 // "..." with the escapes of put_quoted
+Sym parse_string(Parser *); // "..." with the escapes of put_quoted
 bool parse_maybe_string(Parser *, Sym *);
 IExpr *parse_ix(Parser *);
 int parse_word_of(Parser *, const char *const *words, int n); // -1: none of them
-const Layout *parse_layout(Parser *, int rank);                // NULL: no '@<'
-void parse_ranges(Parser *);                // after 'where'
-Kernel *parse_kernel(Parser *);             // after 'kernel'
+const Layout *parse_layout(Parser *, int rank);               // NULL: no '@<'
+void parse_ranges(Parser *);                                  // after 'where'
+Kernel *parse_kernel(Parser *);                               // after 'kernel'
 void *scope_find(const Scope *, Sym);
 void scope_add(Scope *, Sym, void *);
