@@ -15,7 +15,7 @@
 #define ROW_REGION(...)
 
 #define OP(domain, name, since, sig, shape, family, how) ROW_##family(name, how)
-#define ROW_EXPAND(name, how) __attribute__((weak)) Builder expand_##how;
+#define ROW_EXPAND(name, how) Builder expand_##how;
 #include "ir/ops.def"
 #undef ROW_EXPAND
 

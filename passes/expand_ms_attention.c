@@ -234,3 +234,58 @@ void expand_ms_rotary_embedding(const B *b) {
   y = rotate(b, y, c, s, rot, int_or(b, "interleaved", 0));
   give(b, 0, flat ? reshape(b, y, shape_of(b, x)) : y);
 }
+
+/* ---- packed forms: the tokens of all rows one after the other; a token sees those of its own row ---- */
+static Value *same_row(const B *b, Value *cumulated, Value *x) {
+  int64_t axis = 0;
+  Value *i = count_up(b, dim_of(b, x, 0)), *starts = unsqueeze(b, cast(b, cumulated, DT_I64), INTS(1));
+  Value *row = reduce(b, OP_ReduceSum, cast(b, op2(b, OP_LessOrEqual, starts, i), DT_I64), 1, &axis, false);
+  return op2(b, OP_Equal, unsqueeze(b, row, INTS(1)), row);
+}
+
+static void packed_tokens(const B *b, Value *const *part, Value *cumulated, Value *bias) { // part: [T,N*H]
+  if (bias) cannot(b, "attention_bias of a packed batch");
+  int64_t heads = attr_int(b->at, "num_heads");
+  Attend a = {.allowed = same_row(b, cumulated, part[0])};
+  Value **to[] = {&a.q, &a.k, &a.v};
+  for (int i = 0; i < 3; i++) *to[i] = split_heads(b, unsqueeze(b, part[i], INTS(0)), heads);
+  give(b, 0, squeeze(b, masked(b, &a, NULL, NULL, false), 0));
+}
+
+void expand_packed_attention(const B *b) {
+  const int64_t *sizes;
+  bool given = attr_ints(b->at, "qkv_hidden_sizes", &sizes) == 3;
+  Value *qkv = add_opt(b, matmul(b, in(b, 0), in(b, 1)), in(b, 2)), *part[3];
+  int64_t at = 0;
+  for (int i = 0; i < 3; i++) {
+    int64_t n = given ? sizes[i] : static_dim(b, qkv, 1) / 3;
+    part[i] = slice(b, qkv, 1, at, at + n);
+    at += n;
+  }
+  packed_tokens(b, part, in(b, 4), in(b, 5));
+}
+
+void expand_packed_multi_head_attention(const B *b) {
+  Value *q = in(b, 0), *part[3] = {q, in(b, 1), in(b, 2)}, *bias = in(b, 3);
+  int64_t at = 0;
+  for (int i = 0; i < 3; i++) {
+    if (rank_of(q) == 4) part[i] = reshape_to(b, pick(b, q, 2, i), INTS(0, static_dim(b, q, 1) * static_dim(b, q, 3)));
+    int64_t n = static_dim(b, part[i], 1);
+    if (bias) part[i] = add(b, part[i], slice(b, bias, 0, at, at + n));
+    at += n;
+  }
+  packed_tokens(b, part, in(b, 5), in(b, 6));
+}
+
+// gates u, r from each head's query: bias = rel_pos * (u * (r * eco_a - 1) + 2)
+void expand_gated_relative_position_bias(const B *b) {
+  if (in(b, 6)) cannot(b, "token_offset");
+  Value *q = split_heads(b, add(b, in(b, 0), in(b, 1)), attr_int(b->at, "num_heads"));
+  Value *g = add(b, matmul(b, q, in(b, 3)), in(b, 4)), *gate[2]; // [B,N,S,D]: two halves, each summed
+  int64_t half = static_dim(b, g, 3) / 2, last = 4;
+  g = reshape(b, g, join(b, VALUES(dim_of(b, g, 0), dim_of(b, g, 1), dim_of(b, g, 2), ints(b, INTS(2, half)))));
+  g = sigmoid(b, reduce(b, OP_ReduceSum, g, 1, &last, false));
+  split(b, g, 3, 2, gate);
+  Value *inner = sub(b, mul(b, gate[1], in(b, 5)), num_like(b, g, 1));
+  give(b, 0, mul(b, add(b, mul(b, gate[0], inner), num_like(b, g, 2)), in(b, 2)));
+}

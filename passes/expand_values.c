@@ -174,3 +174,18 @@ void expand_expand_dims(const B *b) {
   Value *axis = in(b, 1);
   give(b, 0, op2(b, OP_Unsqueeze, in(b, 0), cast(b, rank_of(axis) ? axis : unsqueeze(b, axis, INTS(0)), DT_I64)));
 }
+
+// The mask of kept elements, 32 to a word, low bit first
+void expand_bitmask_dropout(const B *b) {
+  Value *x = in(b, 0), *mask, *y = dropped(b, x, in(b, 1), in(b, 2), &mask);
+  give(b, 0, y);
+  if (!mask) return;
+  double bit[32];
+  int64_t n = 32, axis = 1;
+  for (int i = 0; i < 32; i++) bit[i] = ldexp(1, i);
+  Value *flat = cast(b, reshape_to(b, mask, INTS(-1)), DT_U32), *count = dim_of(b, flat, 0), *word = int1(b, 32);
+  Value *more = op2(b, OP_Mod, op1(b, OP_Neg, count), word);
+  flat = reshape_to(b, op2(b, OP_Pad, flat, join(b, VALUES(int1(b, 0), more))), INTS(-1, 32));
+  Value *packed = reduce(b, OP_ReduceSum, mul(b, flat, floats(b, DT_U32, 1, &n, bit)), 1, &axis, false);
+  give(b, 1, cast(b, packed, dtype(b->at->out[1])));
+}
