@@ -202,8 +202,9 @@ void region_loop(Lower *L, Node *n) {
   Carried *c = NEWN(Carried, nc + 1);
   Stacked *st = NEWN(Stacked, nstack + 1);
   Value *m = node_in(n, 0), *cond = node_in(n, 1);
-  IExpr *trips = m ? lower_scalar(L, m, 0, INT32_MIN, IX_DIM_MAX) : NULL, *t = ix_sym(sym_fmt("t%d", L->serial++), 0, IX_DIM_MAX);
+  IExpr *trips = m ? lower_scalar(L, m, 0, INT32_MIN, IX_DIM_MAX) : NULL, *t = b->in[0]->elem ? b->in[0]->elem[0] : ix_sym(sym_fmt("t%d", L->serial++), 0, IX_DIM_MAX);
   known_scalar(b->in[0], t), known_scalar(b->in[1], ix(1));
+  vinfo(b->in[0])->loaded = false; // the loop's own symbol
   for (int i = 0; i < nc; i++) {
     c[i] = (Carried){b->in[i + 2], b->out[i + 1], n->in[i + 2], node_out(n, i), NULL};
     enter(L, &c[i]);

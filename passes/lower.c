@@ -241,7 +241,7 @@ static void emit_member(Lower *L, Value *v) {
   Ex *acc = NULL, *val;
   L->node = v->def;
   if (v->def->op->family == FAMILY_FOLD || v->def->op->family == FAMILY_FOLDN) val = emit_fold(L, v, ax, nax, dim, &acc);
-  else val = v->elem ? pull(L, v, i->var) : pull_elem_node(L, v->def, v->out, i->var);
+  else val = v->elem && !i->loaded ? pull(L, v, i->var) : pull_elem_node(L, v->def, v->out, i->var);
   if (i->where == RES_ROOT) {
     kernel_stage(L->k, sym_fmt("out%d", L->k->nstage), C_SET, lower_out(L, v), nax, ax, spatial, i->var, val);
   } else if (val == acc) { // the accumulator itself serves
@@ -278,9 +278,34 @@ static void lower_node(Lower *L, Node *n) {
     if (i && i->where == RES_ROOT && i->group && i->group->member[0] == n->out[o]) emit_group(L, i->group);
   }
 }
+// Symbols that infer made for elements of small computed tensors are loaded as soon as the tensor exists: behind its node, or where the
+// graph begins for its inputs. A value that is an expression already (a Loop's iteration) has nothing to load.
+static void load_elements(Lower *L, const Graph *g, const Node *n) {
+  for (int i = 0; i < inferred.nloaded; i++) {
+    const Loaded *l = &inferred.loaded[i];
+    if (l->value->def != n || l->value->graph != g || !vinfo(l->value)->loaded) continue;
+    HStmt *s = lower_stmt(L, HS_SET);
+    s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = lower_value(L, l->value);
+    s->sym = l->sym, s->index = ix(l->index);
+    if (n) s->site = lower_site(L, n, "value %v is not in [%l,%h]", ix(l->sym->lo), ix(l->sym->hi));
+  }
+}
+static void check_required(Lower *L, const Graph *g, const Node *n) { // what only the run can know
+  for (int i = 0; i < inferred.nrequired; i++) {
+    const Required *r = &inferred.required[i];
+    if (r->graph != g || r->node != n->index || at_entry(r->expr)) continue;
+    HStmt *s = lower_stmt(L, HS_CHECK);
+    s->expr = r->expr, s->site = lower_site(L, n, r->text, ix(0), ix(0));
+  }
+}
 void lower_graph(Lower *L, Graph *g) {
   group_graph(L, g);
-  for (Node *n = g->first; n; n = n->next) lower_node(L, n);
+  load_elements(L, g, NULL);
+  for (Node *n = g->first; n; n = n->next) {
+    if (n->index >= 0 && (!n->prev || n->prev->index != n->index)) check_required(L, g, n);
+    lower_node(L, n);
+    load_elements(L, g, n);
+  }
 }
 
 /* ---- the whole program ---- */
@@ -361,6 +386,12 @@ static void outputs(Lower *L, Graph *g) {
     if (v->def && !v->data && v->graph == g && !vinfo(v)->hbuf) vinfo(v)->hbuf = b;
   }
 }
+static void entry_checks(Lower *L, const Graph *g) {
+  for (int i = 0; i < inferred.nrequired; i++) {
+    const Required *r = &inferred.required[i];
+    if (r->graph == g && at_entry(r->expr)) PUSH(L->prog->require, L->prog->nrequire, L->prog->crequire, (struct Require){r->expr, r->text});
+  }
+}
 static void copy_outputs(Lower *L, Graph *g) {
   for (int i = 0; i < g->nout; i++) {
     HBuf *b = L->prog->out[i].buf, *from = lower_value(L, g->out[i]);
@@ -370,8 +401,6 @@ static void copy_outputs(Lower *L, Graph *g) {
     s->nbuf = 2, s->buf = NEWN(HBuf *, 2), s->buf[0] = b, s->buf[1] = from;
   }
 }
-// Symbols that infer made for elements of small computed tensors are loaded right after the node that computes the tensor; lower_loads
-// is called behind every node.
 Program *pass_lower(Graph *g, const Options *opt) {
   forget(g);
   HStmt **tail;
@@ -379,6 +408,8 @@ Program *pass_lower(Graph *g, const Options *opt) {
   tail = &L.prog->body;
   inputs(&L, g);
   outputs(&L, g);
+  for (int i = 0; i < inferred.nloaded; i++) vinfo(inferred.loaded[i].value)->must_root = vinfo(inferred.loaded[i].value)->loaded = true;
+  entry_checks(&L, g);
   lower_graph(&L, g);
   copy_outputs(&L, g);
   symbols(L.prog);

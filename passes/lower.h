@@ -39,6 +39,7 @@ struct VInfo {
   int nred;
   Access *access;
   int naccess, caccess;
+  bool loaded;             // its elements are symbols that the host sets once it exists: it must be computed all the same
   bool must_root;          // graph output, or read by something that needs memory
   HBuf *hbuf;              // its program value, once it has one
   Buf *buf;                // its buffer in the kernel being filled, if `kernel` says so

@@ -1,4 +1,150 @@
 // sched_attention.c - a contraction, a row group over its result, and a contraction that reduces the row: attention.
+//
+// One tile of rows runs through all three before the next begins: scores, probabilities and the result of a row tile stay in the cache,
+// and leave it once. The keys are copied into panels per head first, unless they lie contiguous along the row already.
+//
+//   outer..| panel of K   outer.. i.0 | j.0: scores | rows i.1: softmax | e.0: result
 #include "passes/schedule.h"
 
-bool sched_attention(Sched *s) { return (void)s, false; }
+typedef struct Attention {
+  Stage *qk, *pv;
+  IExpr *i, *j, *e, *d;   // row, row position, result column, depth
+  IExpr *outer[MAX_AXES];
+  int nouter;
+  Ex *keys, *values;      // loads
+} Attention;
+
+static bool analyse(Kernel *k, Attention *a) {
+  for (int s = 0; s < k->nstage; s++)
+    if (stage_is_contraction(k->stage[s])) {
+      if (a->pv) return false;
+      if (!a->qk) a->qk = k->stage[s];
+      else a->pv = k->stage[s];
+    }
+  IExpr *red[MAX_AXES], *ax[MAX_AXES], *ox[MAX_AXES];
+  if (!a->pv || stage_reduced(a->pv, red) != 1) return false;
+  a->j = red[0];
+  if (stage_reduced(a->qk, red) != 1) return false;
+  a->d = red[0];
+  int n = stage_spatial(a->qk, ax), m = stage_spatial(a->pv, ox);
+  if (n != m || !axis_in(a->j, ax, n)) return false;
+  Ex *x = a->qk->val->a[0], *y = a->qk->val->a[1];
+  bool swapped = ex_uses(x, a->j);
+  a->keys = only_load(swapped ? x : y);
+  Ex *queries = swapped ? y : x;
+  if (!a->keys || ex_uses(queries, a->j)) return false;
+  for (int q = 0; q < n; q++) {
+    if (ax[q] == a->j) continue;
+    if (!axis_in(ax[q], ox, m)) return false;
+    bool row = !ex_uses(swapped ? x : y, ax[q]);
+    if (row) { // the last row axis is tiled; another one (grouped heads) is an outer loop
+      if (a->i) a->outer[a->nouter++] = a->i;
+      a->i = ax[q];
+    } else a->outer[a->nouter++] = ax[q];
+  }
+  for (int q = 0; q < m; q++)
+    if (!axis_in(ox[q], ax, n)) a->e = ox[q];
+  if (!a->i || !a->e) return false;
+  Ex *p = a->pv->val->a[0], *v = a->pv->val->a[1];
+  if (ex_uses(p, a->e)) {
+    Ex *t = p;
+    p = v, v = t;
+  }
+  a->values = only_load(v);
+  bool affine;
+  if (!a->values || ex_uses(p, a->e) || load_stride(a->values, a->e, &affine) != 1) return false;
+  for (int s = 0; s < k->nstage; s++) { // all else: elementwise or folds over the row, or the epilogue of the result
+    const Stage *st = k->stage[s];
+    for (int q = 0; q < st->nax; q++)
+      if (st->ax[q] != a->i && st->ax[q] != a->j && st->ax[q] != a->e && st->ax[q] != a->d && !axis_in(st->ax[q], a->outer, a->nouter)) return false;
+  }
+  return true;
+}
+static void panel_of_keys(Sched *s, const Attention *a, const char *outer, int width) {
+  Kernel *k = s->k;
+  Buf *from = a->keys->buf;
+  int dj = -1, dd = -1;
+  for (int d = 0; d < from->rank; d++) {
+    if (a->keys->ix[d] == a->j) dj = d;
+    if (a->keys->ix[d] == a->d) dd = d;
+  }
+  Buf *to = stage_copy(k, from, "keys", k->stage[0]->name);
+  Stage *copy = NULL;
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i]->out == to) copy = k->stage[i];
+  Layout *lay = NEW(Layout);
+#define PART(x, y, z) (lay->axis[lay->n] = (uint8_t)(x), lay->div[lay->n] = (y), lay->mod[lay->n++] = (z))
+  for (int d = 0; d < from->rank; d++)
+    if (d != dj && d != dd) PART(d, 1, 0);
+  PART(dj, width, 0), PART(dd, 1, 0), PART(dj, 1, width);
+#undef PART
+  const char *j = sched_axis(s, copy->ax[dj], fmt("%d rest %d", s->t->lanes, s->t->lanes)), *d = sched_axis(s, copy->ax[dd], fmt("%d", s->t->lanes));
+  bool square = extent_or(copy->ax[dd], 0) % s->t->lanes == 0 && s->t->lanes == 16;
+  Text t = {0};
+  if (square) put(&t, "%s| %s.0 %s.0 %s.1 tr %s.1 vec", outer, j, d, d, j);
+  else put(&t, "%s| %s.0 %s.0 %s.1 %s.1 vec", outer, j, d, d, j);
+  sched_bands(k, copy->name, t.p);
+  sched_store(k->sched, to, SPACE_SCRATCH, -1, lay);
+}
+// Columns of a tile of 8 rows: as many vectors as the registers hold beside them, no more than the extent asks for.
+static int vectors(const Target *t, const IExpr *axis) {
+  int most = (t->vregs - 1) / 9, lanes = t->lanes;
+  int64_t n = extent_or(axis, 1 << 20);
+  if (most > 2) most = 2;
+  if (most < 1) most = 1;
+  while (most > 1 && n <= (int64_t)lanes * (most - 1)) most--;
+  return most;
+}
+bool sched_attention(Sched *s) {
+  Kernel *k = s->k;
+  Attention a = {0};
+  if (!analyse(k, &a)) return false;
+  if (!k->sched) k->sched = NEW(Schedule);
+  int lanes = s->t->lanes, nj = vectors(s->t, a.j), ne = vectors(s->t, a.e), rows = s->t->vregs >= 32 ? 8 : 4;
+  Text outer = {0};
+  put(&outer, "%s", "");
+  for (int q = 0; q < a.nouter; q++) put(&outer, "%s par ", sched_axis(s, a.outer[q], ""));
+  // scores leave the registers as a row tile
+  int after = 0;
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i] == a.qk) after = i + 1;
+  Sym next = k->stage[after]->name;
+  Buf *acc = a.qk->out, *score = stage_copy(k, acc, "score", next);
+  Sym copied = NULL, first_pv = NULL, last_row = NULL;
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i]->out == score) copied = k->stage[i]->name;
+  bool affine;
+  if (load_stride(a.keys, a.j, &affine) != 1) panel_of_keys(s, &a, outer.p, nj * lanes);
+  const char *I = sched_axis(s, a.i, rows == 8 ? "8 rest 4,2,1" : "4 rest 2,1");
+  const char *J = sched_axis(s, a.j, nj > 1 ? fmt("%d,%d", nj * lanes, lanes) : fmt("%d", lanes)), *E = sched_axis(s, a.e, ne > 1 ? fmt("%d,%d", ne * lanes, lanes) : fmt("%d", lanes));
+  const char *jv = nj > 1 ? fmt("%s.1 unroll %s.2 vec", J, J) : fmt("%s.1 vec", J), *ev = ne > 1 ? fmt("%s.1 unroll %s.2 vec", E, E) : fmt("%s.1 vec", E);
+  const char *D = sched_axis(s, a.d, ""), *JV = sched_axis(s, a.j, "");
+  int qk_at = stage_find(k, a.qk->name), copy_at = stage_find(k, copied);
+  for (int i = 0; i < k->nstage; i++) {
+    const Stage *st = k->stage[i];
+    if (k->sched->stage[i].nband || (i > copy_at && !axis_in(a.e, st->ax, st->nax))) { // keys; rows, below
+      if (i > copy_at) last_row = st->name;
+      continue;
+    }
+    Text t = {0};
+    bool scores = i <= copy_at, fold = i == qk_at || st->out == a.pv->out;
+    bool init = !scores && !first_pv;
+    if (init) first_pv = st->name;
+    const char *tile = scores ? J : E, *vec = scores ? jv : ev, *red = i == qk_at ? D : k->stage[i]->nax > a.nouter + 2 ? JV : "";
+    (void)fold;
+    put(&t, "%s%s.0 %s.0 | %s %s.1 unroll %s", outer.p, I, tile, red, I, vec);
+    sched_bands(k, st->name, t.p);
+    if (scores && st->out == acc && st->combine == C_SET) k->sched->stage[i].shared = (uint8_t)a.nouter;
+    if (init) k->sched->stage[i].shared = (uint8_t)(a.nouter + 1);
+  }
+  Rows r = {.first = copy_at + 1, .inner = a.j, .nrow = a.nouter + 1};
+  const Stage *probe = k->stage[qk_at];
+  int n = 0;
+  for (int q = 0; q < probe->nax; q++)
+    if (probe->ax[q] != a.j && probe->ax[q] != a.d) r.row[n++] = probe->ax[q];
+  sched_row_group(s, &r, fmt("%s%s.0 %s.1 ", outer.p, I, I), a.nouter + 1, last_row);
+  sched_store(k->sched, acc, SPACE_REG, -1, NULL);
+  sched_store(k->sched, score, SPACE_SCRATCH, -1, NULL);
+  sched_store(k->sched, a.pv->out, SPACE_REG, -1, NULL);
+  return true;
+}

@@ -16,7 +16,7 @@ typedef struct Contraction {
   bool grouped;              // no axis belongs to the columns alone (depthwise): vectors along a batch axis
 } Contraction;
 
-static bool is_contraction(const Stage *s) {
+bool stage_is_contraction(const Stage *s) {
   IExpr *red[MAX_AXES];
   return s->combine == C_add && s->val->op == S_mul && stage_reduced(s, red) > 0;
 }
@@ -28,7 +28,7 @@ static IExpr *contiguous_axis(const Stage *s) {
     if (s->kind[i] == AXIS_SPATIAL && ix_coef(at, ix_var_of(s->ax[i]), &affine) == 1 && affine) return s->ax[i];
   return NULL;
 }
-static Ex *only_load(Ex *e) {
+Ex *only_load(Ex *e) {
   while (e->op != S_LOAD) {
     if (e->op == S_CONST || !e->a[0] || e->a[1]) return NULL;
     e = e->a[0];
@@ -38,7 +38,7 @@ static Ex *only_load(Ex *e) {
 static bool analyse(Kernel *k, Contraction *c) {
   IExpr *ax[MAX_AXES];
   for (int i = 0; i < k->nstage; i++)
-    if (is_contraction(k->stage[i])) {
+    if (stage_is_contraction(k->stage[i])) {
       if (c->upd) return false;
       c->upd = k->stage[i];
     }
@@ -161,7 +161,7 @@ static bool copy_panels(Sched *s, Contraction *c, int64_t panel) {
   put(&t, "%s.0 %s.1 vec", v, v);
   sched_bands(k, copy->name, t.p);
   for (int i = 0; i < k->nstage; i++)
-    if (is_contraction(k->stage[i])) {
+    if (stage_is_contraction(k->stage[i])) {
       c->upd = k->stage[i];
       bool first = ex_uses(c->upd->val->a[0], c->v);
       c->near = c->upd->val->a[first ? 0 : 1], c->far = c->upd->val->a[first ? 1 : 0];
@@ -219,7 +219,7 @@ bool sched_contraction(Sched *s) {
     if (k->sched->stage[i].nband) continue; // the panels' copy
     Text t = {0};
     bool roll = rolled && i == k->nstage - 1;
-    put(&t, "%s| %s", pre.p, st->combine == C_add && is_contraction(st) ? red.p : "");
+    put(&t, "%s| %s", pre.p, st->combine == C_add && stage_is_contraction(st) ? red.p : "");
     if (M) put(&t, "%s.1 %s", M, roll ? "" : "unroll ");
     put(&t, "%s", vec);
     sched_bands(k, st->name, t.p);

@@ -5,11 +5,6 @@
 #include "passes/schedule.h"
 #include <string.h>
 
-typedef struct Rows {
-  IExpr *row[MAX_AXES], *inner;
-  int nrow;
-} Rows;
-
 // The rows are the spatial axes of the folds; the one axis that the folds reduce is everyone else's innermost.
 static bool analyse(const Kernel *k, Rows *r) {
   IExpr *red[MAX_AXES];
@@ -46,9 +41,9 @@ static bool analyse(const Kernel *k, Rows *r) {
 static int lanes_for(const IExpr *axis, const Target *t) {
   return ix_upper(ix_var_of((IExpr *)axis)->a) >= 4 * t->lanes ? 4 * t->lanes : t->lanes;
 }
-static void factor(Sched *s, const Rows *r) {
+static void factor(Sched *s, const Rows *r, const char *last) {
   Kernel *k = s->k;
-  for (int i = 0; i < k->nstage; i++) {
+  for (int i = r->first; i <= stage_find(k, last); i++) {
     Stage *st = k->stage[i];
     IExpr *red[MAX_AXES];
     if (stage_reduced(st, red) != 1 || red[0] != r->inner) continue;
@@ -56,7 +51,7 @@ static void factor(Sched *s, const Rows *r) {
     for (int d = 0; d < st->out->rank; d++) done |= ix_has(st->ix[d], ix_var_of(r->inner));
     if (done) continue;
     stage_rfactor(k, st->out, r->inner, lanes_for(r->inner, s->t), true);
-    i = -1; // the list changed
+    i = r->first - 1; // the list changed
   }
 }
 static const char *inner_text(const IExpr *axis, int w) {
@@ -78,48 +73,60 @@ static const char *row_bands(Sched *s, const Rows *r) {
   }
   return t.p;
 }
-static void stores(Sched *s, const Rows *r) {
+// Temps of one row: registers when they are lanes or scalars, scratch when they keep the inner axis. A scalar of a row that is read behind
+// the group (attention's 1/sum) outlives the row loop: the stack holds a tile of them.
+static void stores(Sched *s, const Rows *r, const char *last) {
   Kernel *k = s->k;
+  int end = stage_find(k, last);
   for (int i = 0; i < k->nbuf; i++) {
     Buf *b = k->buf[i];
     if (b->kind != BUF_TEMP) continue;
-    int64_t n = 1;
-    for (int d = 0; d < b->rank; d++) {
-      bool row = false;
-      for (int j = 0; j < r->nrow; j++) row |= b->dim[d] == ix_var_of(r->row[j])->a && d == j;
-      int64_t c;
-      if (!row) n *= ix_const(b->dim[d], &c) ? c : 1 << 20;
+    bool mine = false, later = false;
+    for (int q = r->first; q < k->nstage; q++) {
+      Ex *l[64];
+      int n = stage_loads(k->stage[q], l, 64);
+      mine |= q <= end && k->stage[q]->out == b;
+      for (int j = 0; j < n; j++) later |= q > end && l[j]->buf == b;
     }
-    sched_store(k->sched, b, n <= 4 * s->t->lanes ? SPACE_REG : SPACE_SCRATCH, -1, NULL);
+    if (!mine) continue;
+    int64_t n = 1, c;
+    for (int d = r->nrow; d < b->rank; d++) n *= ix_const(b->dim[d], &c) ? c : 1 << 20;
+    bool wide = n > 4 * s->t->lanes;
+    sched_store(k->sched, b, wide ? SPACE_SCRATCH : later ? SPACE_STACK : SPACE_REG, -1, NULL);
   }
+}
+static bool over_inner(const Stage *st, const Rows *r) { return st->nax && st->ax[st->nax - 1] == r->inner; }
+// Schedules stages first..last (by name: the list grows) as rows under the bands `rows`; the first of them shares `outer` bands with the
+// stage before it.
+void sched_row_group(Sched *s, Rows *r, const char *rows, int outer, const char *last) {
+  Kernel *k = s->k;
+  int w = s->t->lanes;
+  factor(s, r, last);
+  const char *j = sched_axis(s, r->inner, inner_text(r->inner, w));
+  bool whole = extent_or(r->inner, 0) && extent_or(r->inner, 0) <= w;
+  for (int i = r->first; i <= stage_find(k, last); i++) {
+    Stage *st = k->stage[i];
+    Text t = {0};
+    IExpr *a = st->nax > r->nrow ? st->ax[st->nax - 1] : NULL;
+    bool join = i > r->first && a == r->inner && over_inner(k->stage[i - 1], r);
+    if (!a) put(&t, "%s|", rows);
+    else if (a != r->inner) { // lanes of a partial sum
+      const char *l = extent_or(a, 0) <= w ? sched_axis(s, a, "") : sched_axis(s, a, fmt("%d", w));
+      if (extent_or(a, 0) <= w) put(&t, "%s| %s vec", rows, l);
+      else put(&t, "%s| %s.0 unroll %s.1 vec", rows, l, l);
+    } else if (whole) put(&t, "%s| %s vec", rows, j);
+    else if (join) put(&t, "%s%s.0 | %s.1 unroll %s.2 vec", rows, j, j, j);
+    else put(&t, "%s| %s.0 %s.1 unroll %s.2 vec", rows, j, j, j);
+    sched_bands(k, st->name, t.p);
+    if (i == r->first && i) k->sched->stage[i].shared = (uint8_t)outer;
+  }
+  stores(s, r, last);
 }
 bool sched_rows(Sched *s) {
   Kernel *k = s->k;
   Rows r = {0};
   if (!analyse(k, &r)) return false;
   if (!k->sched) k->sched = NEW(Schedule);
-  int w = s->t->lanes;
-  factor(s, &r);
-  const char *rows = row_bands(s, &r), *j = sched_axis(s, r.inner, inner_text(r.inner, w));
-  bool whole = extent_or(r.inner, 0) && extent_or(r.inner, 0) <= w;
-  for (int i = 0; i < k->nstage; i++) {
-    Stage *st = k->stage[i];
-    Text t = {0};
-    IExpr *a = st->nax > r.nrow ? st->ax[st->nax - 1] : NULL;
-    bool join = i > 0 && a == r.inner && k->stage[i - 1]->nax == st->nax && k->stage[i - 1]->ax[st->nax - 1] == a;
-    if (!a) put(&t, "%s|", rows);
-    else if (a != r.inner) { // lanes of a partial sum
-      int64_t n = extent_or(a, 0);
-      if (n <= w) put(&t, "%s| %s vec", rows, sched_axis(s, a, ""));
-      else {
-        const char *l = sched_axis(s, a, fmt("%d", w));
-        put(&t, "%s| %s.0 unroll %s.1 vec", rows, l, l);
-      }
-    } else if (whole) put(&t, "%s| %s vec", rows, j);
-    else if (join) put(&t, "%s%s.0 | %s.1 unroll %s.2 vec", rows, j, j, j);
-    else put(&t, "%s| %s.0 %s.1 unroll %s.2 vec", rows, j, j, j);
-    sched_bands(k, st->name, t.p);
-  }
-  stores(s, &r);
+  sched_row_group(s, &r, row_bands(s, &r), 0, k->stage[k->nstage - 1]->name);
   return true;
 }

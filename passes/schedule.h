@@ -20,6 +20,15 @@ int stage_ops(const Stage *);                             // scalar operations p
 const char *sched_axis(Sched *, IExpr *axis, const char *text); // a split of the axis, of a fresh name
 bool kernel_is_ordered(const Kernel *);
 
+typedef struct Rows { // a run of stages over the same rows
+  int first;          // position of the first stage
+  IExpr *row[MAX_AXES], *inner;
+  int nrow;
+} Rows;
+void sched_row_group(Sched *, Rows *, const char *rows, int outer, const char *last);
+bool stage_is_contraction(const Stage *);
+Ex *only_load(Ex *); // the load that an operand is, through conversions; NULL: more than one
+
 void sched_collapse(Kernel *);             // adjacent axes that are contiguous everywhere become one
 bool sched_contraction(Sched *);           // acc[C] += A * B, with an epilogue; false: not of that shape
 bool sched_rows(Sched *);                  // folds over one axis and elementwise stages over the same rows
