@@ -1,0 +1,33 @@
+# find_package(Tenon) gives the library Tenon::tenon (tenon.h), the headers of artifacts Tenon::rt (tenon_rt.h), and
+#
+#   tenon_add_model(NAME model.onnx [options..])
+#
+# a target NAME to link against: the compiled model as a static library, with <NAME>.h in its include path.
+get_filename_component(_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+find_program(TENON_COMMAND tenon HINTS ${_prefix}/bin ${_prefix}/../bin)
+find_path(TENON_INCLUDE tenon_rt.h HINTS ${_prefix}/include ${_prefix}/../include)
+find_library(TENON_LIBRARY tenon HINTS ${_prefix} ${_prefix}/lib)
+if(TENON_INCLUDE AND NOT TARGET Tenon::rt)
+  add_library(Tenon::rt INTERFACE IMPORTED)
+  set_target_properties(Tenon::rt PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${TENON_INCLUDE}")
+endif()
+if(TENON_LIBRARY AND NOT TARGET Tenon::tenon)
+  add_library(Tenon::tenon UNKNOWN IMPORTED)
+  set_target_properties(Tenon::tenon PROPERTIES IMPORTED_LOCATION "${TENON_LIBRARY}" INTERFACE_INCLUDE_DIRECTORIES "${TENON_INCLUDE}")
+endif()
+
+function(tenon_add_model name model)
+  get_filename_component(model ${model} ABSOLUTE)
+  set(dir ${CMAKE_CURRENT_BINARY_DIR}/tenon-${name})
+  file(MAKE_DIRECTORY ${dir})
+  add_custom_command(OUTPUT ${dir}/lib${name}.a ${dir}/${name}.h COMMAND ${TENON_COMMAND} ${model} -o ${dir}/lib${name}.a --name=${name} ${ARGN} DEPENDS ${model} VERBATIM)
+  add_custom_target(${name}_compiled DEPENDS ${dir}/lib${name}.a)
+  add_library(${name} INTERFACE)
+  add_dependencies(${name} ${name}_compiled)
+  target_include_directories(${name} INTERFACE ${dir})
+  find_package(Threads REQUIRED)
+  target_link_libraries(${name} INTERFACE ${dir}/lib${name}.a Tenon::rt Threads::Threads ${CMAKE_DL_LIBS})
+endfunction()
+if(NOT TENON_COMMAND OR NOT TENON_INCLUDE)
+  set(Tenon_FOUND FALSE)
+endif()
