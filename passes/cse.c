@@ -146,7 +146,7 @@ static void join(Cse *c, Graph *g) {
     Node *first = find(&c->nodes, node_hash(n), n, same_node);
     if (first == n) continue;
     for (int i = 0; i < n->nout; i++)
-      if (n->out[i]) value_replace(n->out[i], first->out[i]);
+      if (n->out[i]) replace_value(n->out[i], first->out[i]);
     node_remove(n);
   }
   leave(&c->nodes, mark);

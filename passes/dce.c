@@ -1,6 +1,8 @@
 // dce.c - removes nodes, and rows of Scan and Loop, that no output of the graph needs.
 //
-// Before: any verified graph. After: every node has a result that somebody reads. Ops have no side effects, so results are all that counts.
+// Before: any verified graph. After: every node has a result that somebody reads, or one whose elements or dims size what is read.
+// Ops have no side effects, so results are all that counts.
+#include "passes/infer.h"
 #include "passes/passes.h"
 #include "passes/rewrite.h"
 
@@ -8,6 +10,60 @@ static void mark(Value *v) {
   if (v) v->pass = v;
 }
 static bool marked(const Value *v) { return v && v->pass == v; }
+
+/* ---- symbols: a size that is read from a value keeps that value alive ---- */
+static Atom **symbol; // those in the types of values that are needed
+static int nsymbol, csymbol;
+static bool *seen; // expressions looked at, by id
+static int nseen;
+static void forget(void) { symbol = NULL, nsymbol = csymbol = 0, seen = NULL, nseen = 0; }
+
+static void see_expr(IExpr *);
+static void see_atom(Atom *a, void *u) {
+  (void)u;
+  if (a->kind != ATOM_SYM) return;
+  for (int i = 0; i < nsymbol; i++)
+    if (symbol[i] == a) return;
+  PUSH(symbol, nsymbol, csymbol, a);
+  if (a->def) see_expr(a->def);
+}
+
+static void see_expr(IExpr *e) {
+  if (!e || ix_const(e, NULL)) return;
+  if (e->id >= nseen) {
+    bool *more = NEWN(bool, 2 * e->id + 64);
+    for (int i = 0; i < nseen; i++) more[i] = seen[i];
+    seen = more, nseen = 2 * e->id + 64;
+  }
+  if (seen[e->id]) return;
+  seen[e->id] = true;
+  ix_atoms(e, see_atom, NULL);
+}
+
+static void see_type(const Type *t) {
+  for (; t; t = t->elem)
+    for (int i = 0; t->kind == TYPE_TENSOR && i < t->rank; i++) see_expr(t->dim[i]);
+}
+
+static void see_value(const Value *v) {
+  if (!v) return;
+  see_type(v->type);
+  for (int i = 0; v->elem && i < (v->splat ? v->nelem > 0 : v->nelem); i++) see_expr(v->elem[i]);
+}
+
+static bool is_symbol_needed(const Atom *a) {
+  for (int i = 0; i < nsymbol; i++)
+    if (symbol[i] == a) return true;
+  return false;
+}
+
+static bool gives_size(const Value *v) {
+  for (int i = 0; i < inferred.nloaded; i++)
+    if (inferred.loaded[i].value == v && is_symbol_needed(inferred.loaded[i].sym)) return true;
+  for (int i = 0; i < inferred.nfresh; i++)
+    if (inferred.fresh[i].value == v && is_symbol_needed(inferred.fresh[i].sym)) return true;
+  return false;
+}
 
 static void clear(Graph *g) {
   for (int i = 0; i < g->nin; i++) g->in[i]->pass = NULL;
@@ -24,7 +80,7 @@ static void clear(Graph *g) {
 
 static bool needed(const Node *n) {
   for (int i = 0; i < n->nout; i++)
-    if (marked(n->out[i])) return true;
+    if (n->out[i] && (marked(n->out[i]) || gives_size(n->out[i]))) return true;
   return false;
 }
 
@@ -79,7 +135,10 @@ static void drop_rows(Node *n) {
 
 static int sweep(Graph *g) {
   int removed = 0;
-  for (int i = 0; i < g->nout; i++) mark(g->out[i]);
+  for (int i = 0; i < g->nout; i++) {
+    mark(g->out[i]);
+    see_value(g->out[i]);
+  }
   for (Node *n = g->last, *before; n; n = before) {
     before = n->prev;
     if (!needed(n)) {
@@ -89,6 +148,7 @@ static int sweep(Graph *g) {
     }
     drop_rows(n);
     for (int i = 0; i < n->nin; i++) mark(n->in[i]);
+    for (int i = 0; i < n->nout; i++) see_value(n->out[i]);
     for (int i = 0; i < n->nregion; i++)
       if (n->region[i]) removed += sweep(n->region[i]);
   }
@@ -96,7 +156,10 @@ static int sweep(Graph *g) {
 }
 
 void pass_dce(Graph *g) {
+  at_reset(forget);
+  forget();
   clear(g);
   sweep(g);
   clear(g);
+  forget();
 }

@@ -3,6 +3,7 @@
 // Before: infer has run. After: no node of an EXPAND row is left, in the main graph and in every region; what the builders
 // made has types. Named and exporter-decomposed forms become the same nodes here, so lowering knows one form of each.
 #include "passes/expand.h"
+#include "passes/rewrite.h"
 
 #define ATTR(op, name, kind, dflt)
 #define OLD(op, version, rule)
@@ -33,7 +34,7 @@ void give(const B *b, int out, Value *by) {
   if (!old) return;
   if (old->type && old->type->kind == TYPE_TENSOR && by->type && by->type->dtype != old->type->dtype)
     bug("expansion of %s gives %s where %s is expected", b->at->op->name, type_str(by->type), type_str(old->type));
-  value_replace(old, by);
+  replace_value(old, by);
 }
 
 void cannot(const B *b, const char *format, ...) {

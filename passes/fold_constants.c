@@ -54,7 +54,7 @@ static void fold_node(Node *n, void *u) {
     if (!n->out[i]) continue;
     Value *c = graph_const(n->graph, n->out[i]->name, result[i]);
     c->type = n->out[i]->type;
-    value_replace(n->out[i], c);
+    replace_value(n->out[i], c);
   }
   node_remove(n);
 }

@@ -1,5 +1,6 @@
 // rewrite.c - questions and walks for every graph -> graph pass.
 #include "passes/rewrite.h"
+#include "passes/infer.h"
 
 static bool returns(const Graph *g, const Value *v) {
   for (int i = 0; i < g->nout; i++)
@@ -10,6 +11,14 @@ static bool returns(const Graph *g, const Value *v) {
 }
 
 bool is_output(const Value *v) { return returns(v->graph, v); }
+void replace_value(Value *old, Value *by) {
+  value_replace(old, by);
+  for (int i = 0; i < inferred.nloaded; i++)
+    if (inferred.loaded[i].value == old) inferred.loaded[i].value = by;
+  for (int i = 0; i < inferred.nfresh; i++)
+    if (inferred.fresh[i].value == old) inferred.fresh[i].value = by;
+}
+
 bool is_const(const Value *v) { return v && v->data; }
 
 void each_node(Graph *g, void (*f)(Node *, void *u), void *u) {

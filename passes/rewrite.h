@@ -2,6 +2,8 @@
 #pragma once
 #include "ir/graph.h"
 
+// `old` is `by` from here on, everywhere: operands, results of graphs, and in what infer noted (symbols that are loaded from a value).
+void replace_value(Value *old, Value *by);
 bool is_output(const Value *); // of the graph it lives in, or of a body inside that
 bool is_const(const Value *);  // holds data; false for NULL
 // Calls f on every node, those in regions before the node that owns them; f may remove the node it got and insert others before it.

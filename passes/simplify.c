@@ -83,7 +83,7 @@ static bool known_to_constant(Value *v) {
   Tensor *t = tensor_new(dt, v->type->rank, dim, NULL);
   for (int i = 0; i < n; i++) tensor_set_int(t, i, k[i]);
   Value *c = graph_const(v->graph, v->name, t);
-  value_replace(v, c);
+  replace_value(v, c);
   return true;
 }
 
@@ -103,7 +103,7 @@ static bool simplify_node(Node *n) {
   B b = {n->graph, n, n};
   Value *by = rule(&b);
   if (!by || by == n->out[0]) return changed;
-  value_replace(n->out[0], by);
+  replace_value(n->out[0], by);
   if (unused(n)) node_remove(n);
   return true;
 }

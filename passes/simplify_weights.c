@@ -84,7 +84,7 @@ bool simplify_if(Node *n) {
     node_move_before(x, n);
   }
   for (int i = 0; i < n->nout; i++)
-    if (n->out[i]) value_replace(n->out[i], branch->out[i]);
+    if (n->out[i]) replace_value(n->out[i], branch->out[i]);
   branch->nout = 0;
   node_remove(n);
   return true;
