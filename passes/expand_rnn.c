@@ -37,7 +37,7 @@ static Value *one_minus(const B *b, Value *x) { return sub(b, num_like(b, x, 1),
 static void step_rnn(const B *b, const Rnn *r, Value *xt, Value **s) { s[0] = gate(b, r, add(b, xt, matmul(b, s[0], r->r)), 0); }
 
 static void step_gru(const B *b, const Rnn *r, Value *xt, Value **s) {
-  Value *x[3], *h[3], *hidden = s[0], *rh;
+  Value *x[3], *h[3], *hidden = s[0], *rh = NULL;
   split(b, xt, -1, 3, x);
   if (r->reset_after) {
     split(b, matmul(b, hidden, r->r), -1, 3, h);
