@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""The command line: every row of the option table, exit codes, diagnostics, dumps that compile on, libtenon. cli.py --build DIR"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MODEL = ROOT / "samples/digits/digits.onnx"
+TESTS = []
+
+
+def test(f):
+    TESTS.append(f)
+    return f
+
+
+class Cli:
+    def __init__(self, build, folder):
+        self.build, self.dir = build, folder
+
+    def run(self, *args, **more):
+        return subprocess.run([self.build / "tenon", *map(str, args)], capture_output=True, text=True, errors="replace", cwd=self.dir,
+                              stdin=subprocess.DEVNULL, timeout=120, **more)
+
+    def ok(self, *args):
+        done = self.run(*args)
+        assert done.returncode == 0, f"{args}: exit {done.returncode}: {done.stderr[:400]}"
+        return done
+
+    def fails(self, code, text, *args):
+        done = self.run(*args)
+        assert done.returncode == code, f"{args}: exit {done.returncode}, not {code}: {done.stderr[:400]}"
+        assert text in done.stderr, f"{args}: {text!r} is not in {done.stderr[:400]!r}"
+        return done
+
+
+@test
+def help_names_every_option(t):
+    text = t.ok("--help").stdout
+    rows = json.loads(t.ok("--print=options-json").stdout)
+    assert len(rows) > 20
+    for r in rows:
+        assert r["option"] in text, r["option"]
+    assert max(map(len, text.splitlines())) <= 125, "a line of the help is too long"
+
+
+@test
+def every_default_is_taken(t):
+    """A row's default, given explicitly, is accepted."""
+    for r in json.loads(t.ok("--print=options-json").stdout):
+        if r["kind"] in ("enum", "one") and r["default"] and "*" not in r["where"]:
+            value = r["option"] + ("" if r["option"] == "-O" else "=" if r["option"].startswith("--") else " ") + r["default"]
+            done = t.run("check", MODEL, value) if "c" in r["where"] else t.run(MODEL, "--emit=ir", value)
+            assert done.returncode != 2, f"{value}: {done.stderr}"
+
+
+@test
+def manual_and_completion(t):
+    assert t.ok("--print=man").stdout.startswith(".TH TENON 1")
+    script = t.ok("--print=bash-completion").stdout
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+    assert "7 " in t.ok("--print=exit-codes").stdout and "infer" in t.ok("--print=passes").stdout
+
+
+@test
+def wrong_options(t):
+    t.fails(2, "did you mean --emit?", MODEL, "--emti=ir")
+    t.fails(2, "did you mean exe?", MODEL, "--emit=exec", "-o", "x")
+    t.fails(2, "there is no option --em", MODEL, "--em=ir")
+    t.fails(2, "needs FILE", MODEL, "-o")
+    t.fails(2, "there are two models", MODEL, MODEL)
+    t.fails(2, "no model", "-O2")
+    t.fails(2, "takes no value", MODEL, "--verify=yes", "--emit=ir")
+    t.fails(2, "a number", MODEL, "-j", "many", "-o", "x")
+    t.fails(2, "a size", MODEL, "--max-memory=much", "-o", "x")
+    t.fails(2, "there is no pass", MODEL, "--emit=ir", "--dump-after=simplfy")
+    t.fails(2, "no such target", MODEL, "--cpu=x86-64-v33", "-o", "x")
+    t.fails(2, "does not go with", "check", MODEL, "--emit=ir")
+    t.fails(2, "--dim takes", MODEL, "--dim", "N=5..3", "--emit=ir")
+    t.fails(2, "", MODEL, "--dim", "nosuch=5", "--emit=ir")
+
+
+@test
+def outputs(t):
+    t.fails(2, "-o FILE", MODEL)
+    t.fails(2, "needs -o", MODEL, "--emit=so")
+    t.fails(2, "suffix", MODEL, "-o", "m.xyz")
+    t.fails(7, "cannot write", MODEL, "-o", "nowhere/at/all.so")
+    copy = t.dir / "copy.onnx"
+    shutil.copy(MODEL, copy)
+    t.fails(2, "overwrite the input", copy, "--emit=so", "-o", copy)
+    t.ok(MODEL, "-o", "v1")
+    (t.dir / "into").mkdir()
+    t.ok(MODEL, "--emit=so", "-o", "into")
+    assert (t.dir / "into/libdigits.so").exists()
+    t.ok(MODEL, "--emit=exe", "-o", "m.xyz")
+    assert os.access(t.dir / "m.xyz", os.X_OK)
+
+
+@test
+def wrong_inputs(t):
+    t.fails(3, "", "missing.onnx", "-o", "x")
+    (t.dir / "text.onnx").write_text("this is no model")
+    t.fails(4, "", "text.onnx", "-o", "x")
+    (t.dir / "empty.ir").write_text("")
+    assert t.run("empty.ir", "-o", "x").returncode in (3, 4)
+    assert not (t.dir / "x").exists()
+
+
+@test
+def kinds(t):
+    for kind, mark in (("ir", "graph "), ("kernels", "kernel "), ("llvm", "define "), ("asm", ".text"), ("cuda", "__global__")):
+        assert mark in t.ok(MODEL, f"--emit={kind}").stdout, kind
+    for suffix, magic in ((".so", b"\x7fELF"), (".a", b"!<arch>"), (".o", b"\x7fELF"), ("", b"\x7fELF")):
+        t.ok(MODEL, "-o", f"k{suffix}")
+        assert (t.dir / f"k{suffix}").read_bytes().startswith(magic), suffix
+
+
+@test
+def same_input_same_bytes(t):
+    t.ok(MODEL, "-o", "one.so", "--name=m")
+    t.ok(MODEL, "-o", "two.so", "--name=m", "-j1")
+    one, two = (t.dir / "one.so").read_bytes(), (t.dir / "two.so").read_bytes()
+    assert len(one) == len(two) and sum(a != b for a, b in zip(one, two)) < 64, "two runs differ"  # the soname may
+
+
+@test
+def response_files_and_order(t):
+    (t.dir / "opts").write_text("--emit=ir 'quoted word.onnx'")
+    shutil.copy(MODEL, t.dir / "quoted word.onnx")
+    assert "graph " in t.ok("@opts").stdout
+    assert "graph " in t.ok("--emit=kernels", MODEL, "--emit=ir").stdout, "the last one wins"
+    shutil.copy(MODEL, t.dir / "-odd.onnx")
+    assert "graph " in t.ok("--emit=ir", "--", "-odd.onnx").stdout
+
+
+@test
+def json_diagnostics(t):
+    done = t.fails(3, "", "missing.onnx", "-o", "x", "--diagnostics=json")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[0]["level"] == "error" and lines[0]["exit"] == 3 and lines[0]["text"]
+    assert lines[-1]["level"] == "summary" and lines[-1]["exit"] == 3 and lines[-1]["errors"] == 1
+    done = t.ok(MODEL, "-o", "j.so", "--diagnostics=json")
+    summary = json.loads(done.stderr.splitlines()[-1])
+    assert summary["outputs"] == ["j.so"] and summary["seconds"] > 0
+    assert not done.stdout
+
+
+@test
+def dumps_round_trip_and_compile_on(t):
+    t.ok(MODEL, "-o", "d.so", "--dump-after=all", "--dump-dir=.", "--verify")
+    dumps = sorted(t.dir.glob("*-after-*.*ir"))
+    assert len(dumps) >= 10
+    done = subprocess.run([t.build / "roundtrip", *dumps], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:600]
+    for emit, suffix in (("ir", "ir"), ("kernels", "kir")):
+        t.ok(MODEL, f"--emit={emit}", "-o", f"resumed.{suffix}")
+        t.ok(f"resumed.{suffix}", "-o", f"resumed-{suffix}.so")
+    assert "graph " in t.ok(MODEL, "--stop-after=infer").stdout
+    assert "program " in t.ok(MODEL, "--stop-after=lower").stdout
+
+
+@test
+def check_and_inspect(t):
+    assert "compiles" in t.ok("check", MODEL).stdout
+    assert "Conv" in t.ok("inspect", MODEL).stdout
+    facts = json.loads(t.ok("inspect", "--json", MODEL).stdout)
+    assert facts["operators"]["Gemm"] == 2 and facts["inputs"][0]["name"] == "image"
+    t.ok(MODEL, "-o", "i.so")
+    assert "target" in t.ok("inspect", "i.so").stdout
+    t.fails(4, "not one that tenon wrote", "inspect", t.build / "tenon")
+
+
+@test
+def times_and_limits(t):
+    times = json.loads(t.ok(MODEL, "-o", "t.so", "--time-passes=json").stderr.splitlines()[-1])
+    assert times["all"] > 0 and "schedule" in times
+    assert "schedule" in t.ok(MODEL, "-o", "t.so", "--time-passes").stderr
+    t.fails(6, "memory", MODEL, "-o", "t.so", "--max-memory=100K")
+
+
+@test
+def colour_and_control_characters(t):
+    assert "\033[" in t.run("missing.onnx", "-o", "x", "--color=always").stderr
+    assert "\033[" not in t.run("missing.onnx", "-o", "x").stderr
+    assert "\033" not in t.run("evil\033[31m.onnx", "-o", "x").stderr
+
+
+@test
+def libtenon(t):
+    program = t.dir / "lib.c"
+    program.write_text("""
+#include <driver/tenon.h>
+#include <stdio.h>
+#include <string.h>
+static void on(void *u, const tenon_message *m) { (void)u; printf("%d %s %s\\n", m->level, m->code, m->text); }
+int main(int c, char **v) {
+  (void)c;
+  tenon_job job = {.size = sizeof job, .model = v[2], .output = v[3], .tenon = v[1], .message = on};
+  int code = tenon_compile(&job);
+  printf("exit %d\\n", code);
+  return 0;
+}
+""")
+    exe = t.dir / "lib"
+    subprocess.run(["cc", "-Wall", "-Werror", f"-I{ROOT}", program, f"-L{t.build}", "-ltenon", f"-Wl,-rpath,{t.build}", "-o", exe], check=True)
+    out = subprocess.run([exe, t.build / "tenon", MODEL, t.dir / "l.so"], capture_output=True, text=True).stdout
+    assert out.endswith("exit 0\n") and (t.dir / "l.so").exists(), out
+    out = subprocess.run([exe, t.build / "tenon", "missing.onnx", "l.so"], capture_output=True, text=True).stdout
+    assert out.startswith("2 ") and out.endswith("exit 3\n"), out
+    assert "was not found" in subprocess.run([exe, "/nowhere/tenon", MODEL, "l.so"], capture_output=True, text=True).stdout
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--build", type=Path, default=ROOT / "build")
+    p.add_argument("only", nargs="*")
+    a = p.parse_args()
+    passed, tests = 0, [f for f in TESTS if not a.only or f.__name__ in a.only]
+    for f in tests:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                f(Cli(a.build.resolve(), Path(folder)))
+                passed += 1
+            except (AssertionError, subprocess.SubprocessError, OSError, ValueError, KeyError) as e:
+                print(f"FAIL {f.__name__}: {type(e).__name__}: {e}")
+    print(f"cli: {passed} of {len(tests)} pass")
+    sys.exit(passed != len(tests))
+
+
+if __name__ == "__main__":
+    main()
