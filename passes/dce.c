@@ -117,6 +117,14 @@ static void keep_directions(Node *n, const char *name, int row) { // of Scan, on
   node_set_ints(n, name, m, left);
 }
 
+static void drop_branch_results(Node *n) { // of an If: results nobody reads are not made
+  for (int i = n->nout - 1; i >= 0 && n->nout > 1; i--) {
+    if (n->out[i] && (marked(n->out[i]) || gives_size(n->out[i]))) continue;
+    drop_result(n, i);
+    for (int r = 0; r < n->nregion; r++) drop_output(n->region[r], i);
+  }
+}
+
 // Rows that nobody reads are not stored.
 static void drop_rows(Node *n) {
   int first, body_first;
@@ -146,6 +154,7 @@ static int sweep(Graph *g) {
       removed++;
       continue;
     }
+    if (n->op->id == OP_If) drop_branch_results(n);
     drop_rows(n);
     for (int i = 0; i < n->nin; i++) mark(n->in[i]);
     for (int i = 0; i < n->nout; i++) see_value(n->out[i]);

@@ -36,6 +36,7 @@ Value *simplify_div(const B *b) {
   int e;
   Value *y = in(b, 1);
   if (is_all(y, 1)) return keeps(b, in(b, 0));
+  if (is_all(in(b, 0), 1) && dtypes[dtype(b->at->out[0])].is_float && keeps(b, y)) return op1(b, OP_Reciprocal, y);
   if (!dtypes[dtype(b->at->out[0])].is_float || !y->type || !all_equal(y, &k) || k == 0 || !isfinite(k)) return NULL;
   if (fabs(frexp(k, &e)) != 0.5 || abs(e) > 14) return NULL; // within every float type's normal range
   Value *inverse = num_like(b, y, 1 / k);
