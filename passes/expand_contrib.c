@@ -145,47 +145,5 @@ void expand_fused_conv(const B *b) { give(b, 0, conv_activation(b, add_opt(b, co
 void expand_nhwc_conv(const B *b) { give(b, 0, nhwc_conv(b)); }
 void expand_nhwc_fused_conv(const B *b) { give(b, 0, conv_activation(b, add_opt(b, nhwc_conv(b), in(b, 3)))); }
 
-/* ---- experts: every expert runs on every token, weighted by its route; experts not among the k best weigh 0 ---- */
-static Value *routes(const B *b, Value *logits) { // [T,E]
-  Value *p = softmax(b, logits, -1, false, NULL, false);
-  Node *top = start(b, OP_TopK, VALUES(p, int1(b, attr_int(b->at, "k"))), 2);
-  Value *best = finish(top);
-  int64_t axis = 1;
-  if (attr_int(b->at, "normalize_routing_weights")) best = quo(b, best, reduce(b, OP_ReduceSum, best, 1, &axis, true));
-  Node *n = start(b, OP_ScatterElements, VALUES(mul(b, p, num_like(b, p, 0)), top->out[1], best), 1);
-  node_set_int(n, "axis", 1);
-  return finish(n);
-}
-
-static Value *swiglu_pairs(const B *b, Value *h) { // gate and value alternate
-  Value *g = slice_step(b, h, 2, 0, INT64_MAX, 2), *l = slice_step(b, h, 2, 1, INT64_MAX, 2);
-  double limit = float_or(b, "swiglu_limit", 0);
-  if (limit > 0) {
-    g = op2(b, OP_Min, g, num_like(b, g, limit));
-    l = op3(b, OP_Clip, l, num_like(b, l, -limit), num_like(b, l, limit));
-  }
-  g = mul(b, g, sigmoid(b, mul(b, g, num_like(b, g, attr_float(b->at, "activation_alpha")))));
-  return mul(b, g, add(b, l, num_like(b, l, attr_float(b->at, "activation_beta"))));
-}
-
-static Value *expert_layer(const B *b, Value *x, Value *w, Value *bias) { // [E|1,T,I] by [E,O,I] -> [E,T,O]
-  Value *y = matmul(b, x, swap_last(b, cast(b, w, dtype(x))));
-  return bias ? add(b, y, unsqueeze(b, cast(b, bias, dtype(x)), INTS(1))) : y;
-}
-
-void expand_moe(const B *b) {
-  if (in(b, 6)) cannot(b, "fc3");
-  if (attr_int(b->at, "use_sparse_mixer")) cannot(b, "use_sparse_mixer is not 0");
-  Value *x = wide(b, in(b, 0)), *flat = unsqueeze(b, reshape_to(b, x, INTS(-1, static_dim(b, x, -1))), INTS(0));
-  Value *h = expert_layer(b, flat, in(b, 2), in(b, 3));
-  if (!attr_is(b->at, "activation_type", "swiglu")) h = activate(b, h, attr_str(b->at, "activation_type").p, NAN, NAN);
-  else if (attr_int(b->at, "swiglu_fusion") == 1) h = swiglu_pairs(b, h);
-  else cannot(b, "swiglu_fusion %lld", (long long)attr_int(b->at, "swiglu_fusion"));
-  Value *y = expert_layer(b, h, in(b, 4), in(b, 5)), *w = transpose(b, routes(b, wide(b, in(b, 1))), INTS(1, 0));
-  int64_t axis = 0;
-  y = reduce(b, OP_ReduceSum, mul(b, y, unsqueeze(b, w, INTS(2))), 1, &axis, false);
-  give(b, 0, cast(b, reshape(b, y, shape_of(b, x)), dtype(in(b, 0))));
-}
-
 // What nobody has asked for yet
 void expand_not_supported(const B *b) { cannot(b, "%s has no lowering yet", b->at->op->name); }

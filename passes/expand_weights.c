@@ -1,9 +1,8 @@
 // expand_weights.c - products with compressed weights: the weights are decoded elementwise (shifts and a table), then it is a MatMul.
-#include "passes/expand.h"
+#include "passes/expand_quant.h"
 #include <math.h>
 
-// The fields of `bits` bits of each byte of x [..,n] as [..,n*8/bits] of i32, in [0, 2^bits); low field first, or high first.
-static Value *unpack(const B *b, Value *x, int bits, bool high_first) {
+Value *unpack_fields(const B *b, Value *x, int bits, bool high_first) {
   int per = 8 / bits, r = rank_of(x);
   x = cast(b, x, DT_I32);
   if (per == 1) return x;
@@ -28,7 +27,7 @@ static Value *zero_points(const B *b, Value *z, int64_t n, int64_t blocks, int b
   if (!z) return num(b, dt, 1 << (bits - 1));
   if (dtype(z) != DT_U8) return per_block(b, reshape_to(b, cast(b, z, dt), INTS(n, blocks)));
   int64_t row = (blocks * bits + 7) / 8;
-  Value *u = unpack(b, reshape_to(b, z, INTS(n, row)), bits, false);
+  Value *u = unpack_fields(b, reshape_to(b, z, INTS(n, row)), bits, false);
   if (row * 8 / bits != blocks) u = slice(b, u, 1, 0, blocks);
   return per_block(b, cast(b, u, dt));
 }
@@ -41,7 +40,7 @@ void expand_matmul_nbits(const B *b) {
   if (attr_int(b->at, "weight_prepacked")) cannot(b, "weight_prepacked is not 0");
   int64_t blocks = (k + bs - 1) / bs;
   DType dt = DT_F32;
-  Value *w = unpack(b, reshape_to(b, q, INTS(n, blocks, bs * bits / 8)), bits, false);
+  Value *w = unpack_fields(b, reshape_to(b, q, INTS(n, blocks, bs * bits / 8)), bits, false);
   w = cast(b, w, dt);
   Value *s = per_block(b, reshape_to(b, cast(b, in(b, 2), dt), INTS(n, blocks))), *z = zero_points(b, in(b, 3), n, blocks, bits, dt);
   if (group) { // the block of each k is given: scales and zero points by column
@@ -81,7 +80,7 @@ void expand_matmul_bnb4(const B *b) {
                                  1.0};
   int64_t k = attr_int(b->at, "K"), n = attr_int(b->at, "N"), bs = attr_int(b->at, "block_size"), sixteen = 16;
   if (bs <= 0 || n * k % bs || n * k % 2) cannot(b, "%lldx%lld weights in blocks of %lld", (long long)n, (long long)k, (long long)bs);
-  Value *q = unpack(b, reshape_to(b, in(b, 1), INTS(n * k / 2)), 4, true);
+  Value *q = unpack_fields(b, reshape_to(b, in(b, 1), INTS(n * k / 2)), 4, true);
   Value *table = floats(b, DT_F32, 1, &sixteen, attr_int(b->at, "quant_type") ? nf4 : fp4);
   Value *w = reshape_to(b, gather(b, table, q, 0), INTS(n * k / bs, bs));
   w = reshape_to(b, mul(b, w, unsqueeze(b, cast(b, in(b, 2), DT_F32), INTS(1))), INTS(n, k));
