@@ -1,4 +1,5 @@
 // index_data.c - INDEX rows, second part: reads at computed places, and tensors made of their own indices.
+#include "ir/scalar.h"
 #include "passes/index.h"
 #include <string.h>
 
@@ -102,4 +103,42 @@ Ex *index_eye_like(Lower *L, Node *n, int out, IExpr *const *idx) {
   DType r = dtypes[n->out[out]->type->dtype].reg;
   IExpr *d = ix_addk(ix_sub(idx[1], idx[0]), -attr_int(n, "k")); // 0 on the diagonal
   return ex_sel(d, ex_sel(ix_scale(d, -1), ex_num(r, 1), ex_num(r, 0)), ex_num(r, 0));
+}
+
+/* ---- Cast ---- */
+static double greatest(DType t) { // finite value of the small float types that can saturate
+  switch (t) {
+  case DT_F8E4M3FN: return 448;
+  case DT_F8E4M3FNUZ: return 240;
+  case DT_F8E5M2: case DT_F8E5M2FNUZ: return 57344;
+  case DT_F4E2M1: return 6;
+  case DT_F6E2M3: return 7.5;
+  case DT_F6E3M2: return 28;
+  default: return 0;
+  }
+}
+Ex *ex_round_saturating(DType to, Ex *e, bool saturate) {
+  double m = greatest(to);
+  if (m && (saturate || dtypes[to].bits < 8))
+    e = ex_op(S_max, ex_op(S_min, e, ex_f(e->type, m), NULL), ex_f(e->type, -m), NULL); // both keep NaN
+  return ex_cast_storage(e->type, to, e);
+}
+Ex *index_cast(Lower *L, Node *n, int out, IExpr *const *idx) {
+  DType from = n->in[0]->type->dtype, to = n->out[out]->type->dtype;
+  Ex *e = pull(L, n->in[0], idx);
+  if (!greatest(to) || from == to) return ex_cast_storage(from, to, e);
+  if (e->type != DT_F32 && e->type != DT_F64) e = ex_cast_storage(from, DT_F32, e);
+  return ex_round_saturating(to, e, attr_int(n, "saturate") != 0);
+}
+Ex *ex_reinterpret(DType from, DType to, Ex *e) {
+  if (from == to) return e;
+  bool ff = dtypes[from].is_float, tf = dtypes[to].is_float;
+  if (dtypes[from].bits != dtypes[to].bits) fail(EXIT_UNSUPPORTED, "lower.bitcast", NOWHERE, "BitCast between %s and %s", dtypes[from].name, dtypes[to].name);
+  if (!ff && !tf) return to == DT_BOOL ? ex_cast(DT_BOOL, e) : ex_cast_storage(from, to, e);
+  if (dtypes[from].bits >= 32 && (from == DT_F32 || from == DT_F64 || to == DT_F32 || to == DT_F64)) {
+    if (!ff && dtypes[from].bits == 32) e = ex_cast(DT_I32, e); // u32 is kept in i64
+    Ex *r = ex_op(S_bits, e, NULL, NULL);
+    return to == DT_U32 ? ex_op(S_and, ex_cast(DT_I64, r), ex_i(DT_I64, 0xffffffff), NULL) : r;
+  }
+  fail(EXIT_UNSUPPORTED, "lower.bitcast", NOWHERE, "BitCast between %s and %s", dtypes[from].name, dtypes[to].name);
 }

@@ -9,9 +9,7 @@
 enum { ALIGN = 64 };
 
 static IExpr *bytes_of(const HBuf *b) {
-  IExpr *n = ix(1);
-  for (int d = 0; d < b->type->rank; d++) n = ix_mul(n, b->type->dim[d]);
-  return ix_ceil(ix_scale(n, dtypes[b->type->dtype].bits), 8);
+  return ix_ceil(ix_scale(hbuf_size(b), dtypes[b->type->dtype].bits), 8);
 }
 
 /* ---- lives ---- */

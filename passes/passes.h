@@ -31,6 +31,7 @@ void pass_choose(Graph *, const Options *);   // algorithm per node from the cos
 /* graph -> program of kernels in stage form */
 Program *pass_lower(Graph *, const Options *); // grouping, pull lowering, host program
 /* kernels -> scheduled and built kernels */
+void pass_layout(Program *, const Options *); // channel-blocked intermediate tensors
 void pass_schedule(Program *, const Options *);
 void pass_dedup(Program *);
 void pass_memory(Program *, const Options *); // arena offsets, in-place, workspace size

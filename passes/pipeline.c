@@ -50,6 +50,7 @@ static const PassRow table[] = {
     {.name = "choose", .graph_with = pass_choose, .needs = TYPES | PLAIN | LEAN, .gives = CHOSEN},
     {.name = "lower", .lower = pass_lower, .needs = TYPES | PLAIN | CHOSEN, .gives = STAGES},
     {.name = "schedule", .program_with = pass_schedule, .needs = STAGES, .gives = LOOPS},
+    {.name = "layout", .program_with = pass_layout, .needs = STAGES},
     {.name = "dedup", .program = pass_dedup, .needs = STAGES, .gives = UNIQUE},
     {.name = "schedule", .program_with = pass_schedule, .needs = STAGES | UNIQUE, .gives = LOOPS},
     {.name = "memory", .program_with = pass_memory, .needs = LOOPS | UNIQUE, .gives = PLANNED},
@@ -185,7 +186,7 @@ Program *pipeline_resume(Program *p, const Options *o) {
   if (built) have |= LOOPS;
   if (p->arena) have |= LOOPS | UNIQUE | PLANNED;
   if (o->verify) program_verify(p);
-  return run(row_of("dedup"), have, o);
+  return run(row_of("layout"), have, o);
 }
 
 Program *pipeline_plain(Graph *g, const Options *o) {

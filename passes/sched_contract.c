@@ -22,10 +22,9 @@ bool stage_is_contraction(const Stage *s) {
 }
 // The result's contiguous axis: of the last stage, which stores it.
 static IExpr *contiguous_axis(const Stage *s) {
-  IExpr *at = buf_phys(s->out, s->ix);
   bool affine;
   for (int i = s->nax - 1; i >= 0; i--)
-    if (s->kind[i] == AXIS_SPATIAL && ix_coef(at, ix_var_of(s->ax[i]), &affine) == 1 && affine) return s->ax[i];
+    if (s->kind[i] == AXIS_SPATIAL && access_stride(s->out, s->ix, s->ax[i], &affine) == 1 && affine) return s->ax[i];
   return NULL;
 }
 Ex *only_load(Ex *e) {
@@ -59,6 +58,8 @@ static bool analyse(Kernel *k, Contraction *c) {
   if (!va && !vb) return false;
   c->near = vb ? b : a, c->far = vb ? a : b;
   c->grouped = va && vb;
+  Ex *la = only_load(a);
+  if (c->grouped && la && la->buf->kind == BUF_CONST) c->near = a, c->far = b;
   c->near_load = only_load(c->near);
   if (!c->near_load) return false;
   for (int i = 0; i < n; i++) { // rows: the last axis of the broadcast operand alone, else (depthwise, vectors) any other axis
@@ -105,10 +106,18 @@ static Tile best_tile(const Target *t, const Contraction *c) {
 
 /* ---- operands ---- */
 // The order in which the columns' operand is walked: <n / panel, k.., n % panel>.
+// A reduce axis that the rows' operand stores in blocks keeps them: <n / panel, c / 16, k.., c % 16, n % panel>.
+static int64_t block_of(const Contraction *c, const IExpr *red) {
+  Ex *l = only_load(c->far);
+  if (!l || !l->buf->lay || l->buf->kind == BUF_TEMP) return 0;
+  const Layout *y = l->buf->lay;
+  return y->mod[y->n - 1] && l->ix[y->axis[y->n - 1]] == red ? y->mod[y->n - 1] : 0;
+}
 static const Layout *panel_layout(const Contraction *c, int64_t panel) {
   Layout *y = NEW(Layout);
   const Ex *l = c->near_load;
-  int dv = -1;
+  int dv = -1, inner = -1;
+  int64_t block = 0;
   bool used[MAX_RANK] = {0};
 #define PART(a, d, m) (y->axis[y->n] = (uint8_t)(a), y->div[y->n] = (d), y->mod[y->n++] = (m))
   for (int d = 0; d < l->buf->rank; d++)
@@ -122,7 +131,12 @@ static const Layout *panel_layout(const Contraction *c, int64_t panel) {
   PART(dv, panel, 0);
   for (int i = 0; i < c->nred; i++)
     for (int d = 0; d < l->buf->rank; d++)
-      if (d != dv && !used[d] && ix_has(l->ix[d], ix_var_of(c->red[i]))) PART(d, 1, 0), used[d] = true;
+      if (d != dv && !used[d] && ix_has(l->ix[d], ix_var_of(c->red[i]))) {
+        int64_t b = l->ix[d] == c->red[i] ? block_of(c, c->red[i]) : 0;
+        PART(d, b ? b : 1, 0), used[d] = true;
+        if (b) inner = d, block = b;
+      }
+  if (inner >= 0) PART(inner, 1, block);
   PART(dv, 1, panel);
 #undef PART
   return y;
@@ -182,6 +196,25 @@ static const char *rows_text(const Contraction *c, Tile t) {
   for (int i = t.mr / 2; i; i /= 2) put(&x, "%s%d", i == t.mr / 2 ? "" : ",", i);
   return t.mr == 1 ? "1" : x.p;
 }
+// Predicates of the loads. Where a tiled stored axis meets a reduce axis (ow * s + kw) the border tiles become pieces of their own and the
+// reduce axis is unrolled: every predicate is then a constant at the border and proved in the middle. Where the stored axis is a plain outer
+// loop, build clips the reduce loop.
+static void peel(Kernel *k, const Stage *st) {
+  Ex *l[16];
+  int n = stage_loads(st, l, 16), at = stage_find(k, st->name);
+  for (int i = 0; i < n; i++)
+    for (int p = 0; p < l[i]->npred; p++)
+      for (int q = 0; q < k->sched->nsplit; q++) {
+        Split *sp = &k->sched->split[q];
+        if (!sp->n || !ix_has(l[i]->pred[p], sp->axis) || !stage_stores(st, ix_atom(sp->axis))) continue;
+        sp->edge[0] = sp->edge[1] = 1;
+        StageSched *b = &k->sched->stage[at];
+        for (int j = 0; j < b->nband; j++) {
+          IExpr *a = ix_atom(k->sched->split[b->band[j].split].axis);
+          if (!stage_stores(st, a) && ix_has(l[i]->pred[p], ix_var_of(a))) b->band[j].map = MAP_UNROLL;
+        }
+      }
+}
 static bool dear(const Stage *s) { return stage_ops(s) > 12; }
 
 bool sched_contraction(Sched *s) {
@@ -191,7 +224,7 @@ bool sched_contraction(Sched *s) {
   if (!k->sched) k->sched = NEW(Schedule);
   Tile tile = best_tile(s->t, &c);
   int64_t lanes = s->t->lanes, panel = tile.nv * lanes;
-  if (!c.grouped && c.near_load->buf->kind == BUF_CONST && read_once(k, c.near_load->buf)) c.near_load->buf->lay = panel_layout(&c, panel);
+  if (c.near_load->buf->kind == BUF_CONST && read_once(k, c.near_load->buf)) c.near_load->buf->lay = panel_layout(&c, panel);
   if (!c.near_load->buf->lay && !contiguous(&c) && !copy_panels(s, &c, panel)) return false;
   const char *M = c.m ? sched_axis(s, c.m, rows_text(&c, tile)) : NULL;
   const char *V = sched_axis(s, c.v, tile.nv > 1 ? fmt("%d,%d", (int)panel, (int)lanes) : fmt("%d", (int)lanes));
@@ -206,10 +239,19 @@ bool sched_contraction(Sched *s) {
   chunks *= (extent_or(c.v, 1024) + panel - 1) / panel;
   if (M) put(&pre, "%s.0 %s", M, par && chunks < 32 ? "par " : "");
   put(&red, "%s", "");
+  Text inner = {0};
+  put(&inner, "%s", "");
   for (int i = 0; i < c.nred; i++) {
+    int64_t b = block_of(&c, c.red[i]), e = extent_or(c.red[i], 0);
+    if (b) {
+      const char *n = sched_axis(s, c.red[i], e % b ? fmt("%d,4 rest %d", (int)b, (int)(e % b)) : fmt("%d,4", (int)b));
+      put(&red, "%s.0 ", n), put(&inner, "%s.1 %s.2 unroll ", n, n);
+      continue;
+    }
     bool unroll = c.grouped && extent_or(c.red[i], 99) <= 7;
     put(&red, "%s %s", sched_axis(s, c.red[i], ""), unroll ? "unroll " : "");
   }
+  put(&red, "%s", inner.p);
   Stage *last = k->stage[k->nstage - 1];
   bool rolled = dear(last);
   if (rolled) sched_store(k->sched, stage_copy(k, c.upd->out, sym_fmt("%s_tile", c.upd->out->name), last->name), SPACE_STACK, -1, NULL);
@@ -225,5 +267,6 @@ bool sched_contraction(Sched *s) {
     sched_bands(k, st->name, t.p);
   }
   sched_store(k->sched, c.upd->out, SPACE_REG, -1, NULL);
+  peel(k, c.upd);
   return true;
 }

@@ -55,7 +55,21 @@ int stage_loads(const Stage *s, Ex **out, int max) {
   stage_walk(s, add_load, &l);
   return l.n;
 }
-int64_t load_stride(const Ex *e, const IExpr *axis, bool *affine) { return ix_coef(buf_phys(e->buf, e->ix), ix_var_of((IExpr *)axis), affine); }
+int64_t access_stride(const Buf *b, IExpr *const *index, const IExpr *axis, bool *affine) {
+  Atom *a = ix_var_of((IExpr *)axis);
+  if (b->lay && b->lay->mod[b->lay->n - 1]) { // blocked
+    int last = b->lay->axis[b->lay->n - 1];
+    *affine = true;
+    if (index[last] == axis) {
+      for (int d = 0; d < b->rank; d++)
+        if (d != last && ix_has(index[d], a)) return *affine = false, 0;
+      return 1;
+    }
+    if (ix_has(index[last], a)) return *affine = false, 0;
+  }
+  return ix_coef(buf_phys(b, index), a, affine);
+}
+int64_t load_stride(const Ex *e, const IExpr *axis, bool *affine) { return access_stride(e->buf, e->ix, axis, affine); }
 static void count_op(Ex *e, void *u) { *(int *)u += e->op > S_SEL; }
 int stage_ops(const Stage *s) {
   int n = 0;
@@ -90,8 +104,7 @@ static double vec_score(const Kernel *k, const IExpr *axis, int lanes) {
       score += !affine ? -1 : c == 1 ? 1 : c == 0 ? 0.25 : -1;
     }
     if (s->out->kind == BUF_TEMP) continue;
-    IExpr *at = buf_phys(s->out, s->ix);
-    int64_t c = ix_coef(at, ix_var_of((IExpr *)axis), &affine);
+    int64_t c = access_stride(s->out, s->ix, axis, &affine);
     score += affine && c == 1 ? 2 : -2;
   }
   int64_t e = extent_or(axis, 256);
@@ -107,15 +120,21 @@ static IExpr *vec_axis(const Kernel *k, IExpr *const *ax, int n, int lanes) {
   return best;
 }
 // A band text for the spatial axes but v: the leading ones run in parallel until there are chunks enough.
-static void outer_bands(Sched *s, IExpr *const *ax, int n, const IExpr *v, Text *t) {
+// In a blocked tensor v's blocks keep their place among them.
+static void outer_bands(Sched *s, IExpr *const *ax, int n, const IExpr *v, const char *blocks, Text *t) {
   int64_t chunks = 1;
   bool par = true;
   for (int i = 0; i < n; i++) {
-    if (ax[i] == v) continue;
+    if (ax[i] == v && !blocks) continue;
     par &= chunks < 64;
-    put(t, "%s %s", sched_axis(s, ax[i], ""), par ? "par " : "");
-    chunks *= extent_or(ax[i], 8);
+    put(t, "%s %s", ax[i] == v ? fmt("%s.0", blocks) : sched_axis(s, ax[i], ""), par ? "par " : "");
+    chunks *= ax[i] == v ? extent_or(v, 8) / s->t->lanes + 1 : extent_or(ax[i], 8);
   }
+}
+static bool any_blocked(const Kernel *k) {
+  for (int i = 0; i < k->nbuf; i++)
+    if (k->buf[i]->kind != BUF_CONST && k->buf[i]->lay && k->buf[i]->lay->mod[k->buf[i]->lay->n - 1]) return true;
+  return false;
 }
 static bool same_axes(IExpr *const *a, int n, IExpr *const *b, int m) {
   if (n != m) return false;
@@ -154,15 +173,18 @@ bool sched_shared(Sched *s) {
   }
   IExpr *v = vec_axis(k, ax, n, s->t->lanes);
   int64_t extent = extent_or(v, 1 << 20);
-  bool single = k->nstage == 1;
+  int lanes = s->t->lanes;
+  bool single = k->nstage == 1, blocks = any_blocked(k), flat = n == 1 && single && !blocks, wide = single && !blocks && extent > 4 * lanes;
   Text outer = {0}, inner = {0};
   put(&outer, "%s", "");
-  outer_bands(s, ax, n, v, &outer);
-  bool flat = n == 1 && single;
-  const char *vs = sched_axis(s, v, flat ? flat_text(s->t->lanes, nops) : single ? vec_text(extent, s->t->lanes) : fmt("%d", s->t->lanes));
+  const char *vs = sched_axis(s, v, flat ? flat_text(lanes, nops) : wide ? vec_text(extent, lanes) : fmt("%d", lanes));
+  outer_bands(s, ax, n, v, blocks ? vs : NULL, &outer);
   if (flat) put(&outer, "%s.0 par ", vs), put(&inner, "%s.1 %s.2 unroll %s.3 vec", vs, vs, vs);
-  else if (single && extent > 4 * s->t->lanes) put(&outer, "%s.0 ", vs), put(&inner, "%s.1 unroll %s.2 vec", vs, vs);
-  else put(&outer, "%s.0 %s", vs, n == 1 ? "par " : ""), put(&inner, "%s.1 vec", vs);
+  else if (wide) put(&outer, "%s.0 ", vs), put(&inner, "%s.1 unroll %s.2 vec", vs, vs);
+  else {
+    if (!blocks) put(&outer, "%s.0 %s", vs, n == 1 ? "par " : "");
+    put(&inner, "%s.1 vec", vs);
+  }
   for (int i = 0; i < k->nstage; i++) {
     Text text = {0};
     int r = stage_reduced(k->stage[i], other);

@@ -16,6 +16,8 @@ bool ex_uses(Ex *, const IExpr *axis);                    // some load or index 
 int64_t extent_or(const IExpr *axis, int64_t unknown);    // constant extent of an axis, or a guess
 int stage_loads(const Stage *, Ex **out, int max);        // its loads; max if there are more
 int64_t load_stride(const Ex *load, const IExpr *axis, bool *affine); // elements per step of the axis
+// Steps of 1, 0 or other that an axis makes in memory: with a blocked layout the axis of the innermost part is contiguous inside its block.
+int64_t access_stride(const Buf *, IExpr *const *index, const IExpr *axis, bool *affine);
 int stage_ops(const Stage *);                             // scalar operations per point
 const char *sched_axis(Sched *, IExpr *axis, const char *text); // a split of the axis, of a fresh name
 bool kernel_is_ordered(const Kernel *);

@@ -1,0 +1,99 @@
+// layout.c - which intermediate tensors are stored channel-blocked (NCHWc): [N, C/b, H, W, b] with b the vector length.
+//
+// Before: kernels in stage form, before dedup. After: HBuf.lay and the lay of the kernels' parameters bound to it. Graph inputs and outputs,
+// constants and everything without a channel axis stay row-major; indices stay logical everywhere, so no kernel changes its meaning.
+// A tensor is blocked if the kernels that convolve over it or into it move more of it than the others: there the blocked order gives
+// vector stores and broadcast loads, elsewhere it costs at most a little locality.
+#include "passes/schedule.h"
+
+static bool convolves(const Kernel *k) { // a contraction with several spatial reduce axes or a window: Conv, ConvTranspose, pools over 4-D
+  for (int i = 0; i < k->nstage; i++)
+    if (stage_is_contraction(k->stage[i]) && k->stage[i]->out->rank + (int)0 >= 2) return true;
+  return false;
+}
+// A window read: some index adds a reduce variable to a spatial one.
+static void windowed(Ex *e, void *u) {
+  if (e->op != S_LOAD || e->buf->rank < 3) return;
+  for (int d = 2; d < e->buf->rank; d++)
+    if (e->ix[d]->n >= 2) *(bool *)u = true;
+}
+static bool has_window(const Kernel *k) {
+  bool yes = false;
+  for (int i = 0; i < k->nstage; i++) stage_walk(k->stage[i], windowed, &yes);
+  return yes;
+}
+static bool pointwise_conv(const Kernel *k, const Buf *b) { // reads [n, c, h, w] with c reduced and the other dims plain
+  for (int i = 0; i < k->nstage; i++) {
+    const Stage *s = k->stage[i];
+    Ex *l[64];
+    int n = stage_is_contraction(s) ? stage_loads(s, l, 64) : 0;
+    for (int j = 0; j < n; j++) {
+      if (l[j]->buf != b) continue;
+      int a = ix_is_atom(l[j]->ix[1]) ? stage_axis(s, ix_is_atom(l[j]->ix[1])) : -1;
+      if (a >= 0 && s->kind[a] == AXIS_REDUCE) return true;
+    }
+  }
+  return false;
+}
+static bool candidate(const HBuf *b, int lanes) {
+  int64_t c;
+  if (b->place != PLACE_ARENA || b->lay || b->type->kind != TYPE_TENSOR || b->type->dtype != DT_F32) return false;
+  if (b->type->rank < 4 || b->type->rank > 5 || !ix_const(b->type->dim[1], &c)) return false;
+  return c >= lanes;
+}
+typedef struct Votes {
+  int block, plain;
+} Votes;
+// Does the kernel use the tensor by its four dims? Reshaped or transposed uses want row-major.
+static bool plain_use(const Kernel *k, const Buf *b) {
+  for (int i = 0; i < k->nstage; i++) {
+    const Stage *s = k->stage[i];
+    Ex *l[64];
+    int n = stage_loads(s, l, 64);
+    for (int j = 0; j < n; j++) {
+      if (l[j]->buf != b) continue;
+      Atom *c = ix_is_atom(l[j]->ix[1]);
+      if (!c && !ix_is(l[j]->ix[1], 0) && l[j]->ix[1]->n > 2) return false;
+      for (int d = 0; d < b->rank; d++)
+        for (int t = 0; t < l[j]->ix[d]->n; t++)
+          for (int f = 0; f < l[j]->ix[d]->t[t].nfac; f++)
+            if (d != 1 && l[j]->ix[d]->t[t].fac[f]->kind == ATOM_DIV) return false;
+    }
+  }
+  return true;
+}
+static void vote(const HStmt *s, const HBuf *b, Votes *v) {
+  for (; s; s = s->next) {
+    for (int i = 0; i < s->nbuf; i++) {
+      if (s->buf[i] != b) continue;
+      const Kernel *k = s->kernel;
+      if (s->kind != HS_LAUNCH || k->buf[i]->rank != b->type->rank || kernel_is_ordered(k) || !plain_use(k, k->buf[i])) v->plain += 2;
+      else if (has_window(k) || pointwise_conv(k, k->buf[i]) || (k->buf[i]->kind == BUF_OUT && convolves(k))) v->block += 2;
+    }
+    vote(s->body, b, v), vote(s->other, b, v);
+  }
+}
+static const Layout *blocked(int rank, int lanes) {
+  Layout *y = layout_new(2, 0, 1, 0, 1, lanes, 0);
+  for (int d = 2; d < rank; d++) y->axis[y->n] = (uint8_t)d, y->div[y->n] = 1, y->mod[y->n++] = 0;
+  y->axis[y->n] = 1, y->div[y->n] = 1, y->mod[y->n++] = lanes;
+  return y;
+}
+static void apply(HStmt *s) {
+  for (; s; s = s->next) {
+    for (int i = 0; s->kind == HS_LAUNCH && i < s->nbuf; i++)
+      if (s->buf[i]->place != PLACE_CONST) s->kernel->buf[i]->lay = s->buf[i]->lay;
+    apply(s->body), apply(s->other);
+  }
+}
+void pass_layout(Program *p, const Options *o) {
+  if (o->opt == 0) return;
+  for (int i = 0; i < p->nbuf; i++) {
+    HBuf *b = p->buf[i];
+    Votes v = {0, 0};
+    if (!candidate(b, o->target->lanes)) continue;
+    vote(p->body, b, &v);
+    if (v.block > v.plain) b->lay = blocked(b->type->rank, o->target->lanes);
+  }
+  apply(p->body);
+}
