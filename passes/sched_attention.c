@@ -27,7 +27,7 @@ static bool analyse(Kernel *k, Attention *a) {
   if (stage_reduced(a->qk, red) != 1) return false;
   a->d = red[0];
   int n = stage_spatial(a->qk, ax), m = stage_spatial(a->pv, ox);
-  if (n != m || !axis_in(a->j, ax, n)) return false;
+  if (n != m || !axis_among(a->j, ax, n)) return false;
   Ex *x = a->qk->val->a[0], *y = a->qk->val->a[1];
   bool swapped = ex_uses(x, a->j);
   a->keys = only_load(swapped ? x : y);
@@ -35,7 +35,7 @@ static bool analyse(Kernel *k, Attention *a) {
   if (!a->keys || ex_uses(queries, a->j)) return false;
   for (int q = 0; q < n; q++) {
     if (ax[q] == a->j) continue;
-    if (!axis_in(ax[q], ox, m)) return false;
+    if (!axis_among(ax[q], ox, m)) return false;
     bool row = !ex_uses(swapped ? x : y, ax[q]);
     if (row) { // the last row axis is tiled; another one (grouped heads) is an outer loop
       if (a->i) a->outer[a->nouter++] = a->i;
@@ -43,7 +43,7 @@ static bool analyse(Kernel *k, Attention *a) {
     } else a->outer[a->nouter++] = ax[q];
   }
   for (int q = 0; q < m; q++)
-    if (!axis_in(ox[q], ax, n)) a->e = ox[q];
+    if (!axis_among(ox[q], ax, n)) a->e = ox[q];
   if (!a->i || !a->e) return false;
   Ex *p = a->pv->val->a[0], *v = a->pv->val->a[1];
   if (ex_uses(p, a->e)) {
@@ -56,7 +56,7 @@ static bool analyse(Kernel *k, Attention *a) {
   for (int s = 0; s < k->nstage; s++) { // all else: elementwise or folds over the row, or the epilogue of the result
     const Stage *st = k->stage[s];
     for (int q = 0; q < st->nax; q++)
-      if (st->ax[q] != a->i && st->ax[q] != a->j && st->ax[q] != a->e && st->ax[q] != a->d && !axis_in(st->ax[q], a->outer, a->nouter)) return false;
+      if (st->ax[q] != a->i && st->ax[q] != a->j && st->ax[q] != a->e && st->ax[q] != a->d && !axis_among(st->ax[q], a->outer, a->nouter)) return false;
   }
   return true;
 }
@@ -122,7 +122,7 @@ bool sched_attention(Sched *s) {
   int qk_at = stage_find(k, a.qk->name), copy_at = stage_find(k, copied);
   for (int i = 0; i < k->nstage; i++) {
     const Stage *st = k->stage[i];
-    if (k->sched->stage[i].nband || (i > copy_at && !axis_in(a.e, st->ax, st->nax))) { // keys; rows, below
+    if (k->sched->stage[i].nband || (i > copy_at && !axis_among(a.e, st->ax, st->nax))) { // keys; rows, below
       if (i > copy_at) last_row = st->name;
       continue;
     }

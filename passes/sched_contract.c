@@ -49,7 +49,7 @@ static bool analyse(Kernel *k, Contraction *c) {
     int m = stage_spatial(k->stage[i], o);
     if (m != n || (k->stage[i] != c->upd && k->stage[i]->nax != m)) return false;
     for (int j = 0; j < n; j++)
-      if (!axis_in(ax[j], o, m)) return false;
+      if (!axis_among(ax[j], o, m)) return false;
   }
   c->v = contiguous_axis(k->stage[k->nstage - 1]);
   if (!c->v) return false;

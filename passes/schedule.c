@@ -5,12 +5,12 @@
 #include <string.h>
 
 /* ---- asking ---- */
-bool axis_in(const IExpr *a, IExpr *const *set, int n) {
+bool axis_among(const IExpr *a, IExpr *const *set, int n) {
   for (int i = 0; i < n; i++)
     if (set[i] == a) return true;
   return false;
 }
-bool stage_stores(const Stage *s, const IExpr *a) { return axis_in(a, s->ix, s->out->rank); }
+bool stage_stores(const Stage *s, const IExpr *a) { return axis_among(a, s->ix, s->out->rank); }
 int stage_spatial(const Stage *s, IExpr **out) {
   int n = 0;
   for (int i = 0; i < s->nax; i++)
@@ -139,7 +139,7 @@ static bool any_blocked(const Kernel *k) {
 static bool same_axes(IExpr *const *a, int n, IExpr *const *b, int m) {
   if (n != m) return false;
   for (int i = 0; i < n; i++)
-    if (!axis_in(a[i], b, m)) return false;
+    if (!axis_among(a[i], b, m)) return false;
   return true;
 }
 static bool vectorisable(const Stage *s) { // the emitters refuse nothing here, but serial scatters must stay serial
@@ -209,7 +209,7 @@ void sched_apart(Sched *s) {
     bool par = vectorisable(st);
     int64_t chunks = 1;
     for (int a = 0; a < st->nax; a++) {
-      bool spatial = par && axis_in(st->ax[a], ax, n) && stage_stores(st, st->ax[a]) && chunks < 64;
+      bool spatial = par && axis_among(st->ax[a], ax, n) && stage_stores(st, st->ax[a]) && chunks < 64;
       par &= spatial;
       put(&t, "%s %s", sched_axis(s, st->ax[a], ""), spatial ? "par " : "");
       chunks *= extent_or(st->ax[a], 8);

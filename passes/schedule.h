@@ -8,7 +8,7 @@ typedef struct Sched {
   int nsplit; // for names
 } Sched;
 
-bool axis_in(const IExpr *a, IExpr *const *set, int n);
+bool axis_among(const IExpr *a, IExpr *const *set, int n);
 bool stage_stores(const Stage *, const IExpr *axis);      // the axis is one of the store's indices, by itself
 int stage_spatial(const Stage *, IExpr **out);            // its axes that are not reduced
 int stage_reduced(const Stage *, IExpr **out);
