@@ -268,6 +268,12 @@ static void write_form(Program *p, const Job *j, const Options *o, Times *times)
   current_pass = NULL;
 }
 
+static void say_what(const Program *p, const Job *j, double took) {
+  bool short_text = p->arena && ix_size(p->arena) <= 40;
+  report(LEVEL_NOTE, EXIT_OK, "made", NOWHERE, "%s: %d kernels, %lld bytes of weights, workspace %s bytes, %.2f s",
+         j->out ? j->out : "stdout", p->nkernel, (long long)p->weights, short_text ? ix_str(p->arena) : "of the dims", took);
+}
+
 void compile(void *unused) {
   (void)unused;
   Job j = plan();
@@ -281,4 +287,5 @@ void compile(void *unused) {
   if (o->stop_after) write_ir(m.graph, p, j.out);
   else write_form(p, &j, o, &times);
   if (o->time_passes) print_times(&times);
+  if (opt_on(OPT_VERBOSE) && p) say_what(p, &j, seconds() - times.import);
 }

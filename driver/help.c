@@ -50,14 +50,12 @@ static const char *explained(const OptRow *r) {
 static void wrap(FILE *f, const char *text, int indent, int width) {
   int column = 0;
   for (const char *p = text; *p;) {
-    int len = (int)strcspn(p, " "), gap = (int)strspn(p + len, " ");
-    if (column && column + len > width) {
-      fprintf(f, "\n%*s", indent, "");
-      column = 0;
-    }
-    fprintf(f, "%.*s%*s", len, p, p[len + gap] ? gap : 0, "");
-    column += len + gap;
-    p += len + gap;
+    int gap = (int)strspn(p, " "), len = (int)strcspn(p + gap, " ");
+    if (column && column + gap + len > width) fprintf(f, "\n%*s", indent, ""), column = -gap;
+    else fprintf(f, "%*s", gap, "");
+    fprintf(f, "%.*s", len, p + gap);
+    column += gap + len;
+    p += gap + len;
   }
   fputc('\n', f);
 }
