@@ -1,0 +1,22 @@
+// host.c - making host programs.
+#include "host.h"
+#include <string.h>
+
+Program *program_new(Sym name) {
+  Program *p = NEW(Program);
+  p->name = name;
+  return p;
+}
+
+HBuf *program_buf(Program *p, Sym name, const Type *type, HPlace place) {
+  HBuf *b = NEW(HBuf);
+  b->name = name, b->type = type, b->place = place, b->id = p->nbuf;
+  PUSH(p->buf, p->nbuf, p->cbuf, b);
+  return b;
+}
+
+IExpr *hbuf_size(const HBuf *b) {
+  Buf as = {.rank = b->type->rank, .lay = b->lay};
+  for (int i = 0; i < as.rank; i++) as.dim[i] = b->type->dim[i];
+  return buf_size(&as);
+}
