@@ -19,9 +19,10 @@ enum {
   LEAN = 8,    // no node is there twice or unused
   CHOSEN = 16, // each node knows its algorithm
   STAGES = 32, // a program of kernels in stage form
-  LOOPS = 64,  // kernels have schedules and trees
+  LAID = 64,   // tensors between kernels have their physical order
   UNIQUE = 128,
-  PLANNED = 256,
+  LOOPS = 256, // kernels have schedules and trees
+  PLANNED = 512,
 };
 
 typedef struct PassRow {
@@ -49,9 +50,8 @@ static const PassRow table[] = {
     {.name = "dce-2", .graph = pass_dce, .needs = TYPES, .gives = LEAN},
     {.name = "choose", .graph_with = pass_choose, .needs = TYPES | PLAIN | LEAN, .gives = CHOSEN},
     {.name = "lower", .lower = pass_lower, .needs = TYPES | PLAIN | CHOSEN, .gives = STAGES},
-    {.name = "schedule", .program_with = pass_schedule, .needs = STAGES, .gives = LOOPS},
-    {.name = "layout", .program_with = pass_layout, .needs = STAGES},
-    {.name = "dedup", .program = pass_dedup, .needs = STAGES, .gives = UNIQUE},
+    {.name = "layout", .program_with = pass_layout, .needs = STAGES, .gives = LAID},
+    {.name = "dedup", .program = pass_dedup, .needs = STAGES | LAID, .gives = UNIQUE},
     {.name = "schedule", .program_with = pass_schedule, .needs = STAGES | UNIQUE, .gives = LOOPS},
     {.name = "memory", .program_with = pass_memory, .needs = LOOPS | UNIQUE, .gives = PLANNED},
 };
@@ -159,7 +159,7 @@ static Program *run(int first, int have, const Options *o) {
   bug_dump = dump_bug;
   dump_dir = o->dump_dir && *o->dump_dir ? o->dump_dir : ".";
   for (int i = first; i < NPASS; i++) {
-    if (table[i].gives & have & (LOOPS | UNIQUE | PLANNED)) continue;
+    if (table[i].gives & have & (LAID | UNIQUE | LOOPS | PLANNED)) continue;
     run_one(i, &have, o);
     if (o->stop_after && !strcmp(o->stop_after, table[i].name)) break;
   }
@@ -183,8 +183,8 @@ Program *pipeline_resume(Program *p, const Options *o) {
   int have = TYPES | PLAIN | CHOSEN | STAGES;
   bool built = true;
   for (int i = 0; i < p->nkernel; i++) built &= p->kernel[i]->tree != NULL;
-  if (built) have |= LOOPS;
-  if (p->arena) have |= LOOPS | UNIQUE | PLANNED;
+  if (built) have |= LAID | UNIQUE | LOOPS;
+  if (p->arena) have |= LAID | UNIQUE | LOOPS | PLANNED;
   if (o->verify) program_verify(p);
   return run(row_of("layout"), have, o);
 }
