@@ -1,4 +1,5 @@
 // window.c - FOLDN functions over sliding windows: convolutions and pools, for any number of spatial dims.
+#include "ir/math.h"
 #include "passes/index.h"
 #include <string.h>
 
@@ -181,4 +182,40 @@ void fold_average_pool(Lower *L, Node *n, Fold *f) {
   f->acc = dtypes[x->type->dtype].reg, f->combine = C_add;
   f->term = pull_guarded(L, x, at, ni, inside, ex_num(f->acc, 0));
   f->finish = average_finish;
+}
+
+/* ---- LpPool, LRN ---- */
+static Ex *root_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
+  (void)L, (void)f;
+  int64_t p = attr_int(n, "p");
+  return p == 1 ? acc : p == 2 ? ex_op(S_sqrt, acc, NULL, NULL) : ex_pow(acc, ex_f(acc->type, 1.0 / (double)p));
+}
+void fold_lp_pool(Lower *L, Node *n, Fold *f) {
+  Value *x = n->in[0];
+  Window w = window_of(n, NULL);
+  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK], *cell[MAX_RANK];
+  at[0] = f->out[0], at[1] = f->out[1];
+  int ni = window_index(f, &w, x, at, inside, cell);
+  int64_t p = attr_int(n, "p");
+  f->acc = dtypes[x->type->dtype].reg, f->combine = C_add, f->finish = root_finish;
+  Ex *e = ex_op(S_abs, pull_guarded(L, x, at, ni, inside, ex_num(f->acc, 0)), NULL, NULL);
+  f->term = p == 1 ? e : p == 2 ? times(e, e) : ex_pow(e, ex_f(f->acc, (double)p));
+}
+static Ex *lrn_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
+  DType r = acc->type;
+  Ex *scale = ex_op(S_fma, acc, ex_f(r, attr_float(n, "alpha") / (double)attr_int(n, "size")), ex_f(r, attr_float(n, "bias")));
+  return ex_op(S_div, pull(L, n->in[0], f->out), ex_pow(scale, ex_f(r, attr_float(n, "beta"))), NULL);
+}
+// Across channels c - floor((size-1)/2) .. c + ceil((size-1)/2), those that exist.
+void fold_lrn(Lower *L, Node *n, Fold *f) {
+  Value *x = n->in[0];
+  int64_t size = attr_int(n, "size");
+  IExpr *at[MAX_RANK], *k = fold_axis(f, "c", ix(size));
+  memcpy(at, f->out, sizeof at);
+  at[1] = ix_addk(ix_add(f->out[1], k), -((size - 1) / 2));
+  IExpr *inside[2] = {at[1], ix_addk(ix_sub(dim(x, 1), at[1]), -1)};
+  f->acc = dtypes[x->type->dtype].reg, f->combine = C_add, f->finish = lrn_finish;
+  Ex *e = pull_guarded(L, x, at, 2, inside, ex_num(f->acc, 0));
+  f->term = times(e, e);
+  if (L->record) lrn_finish(L, n, f, f->term);
 }
