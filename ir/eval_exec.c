@@ -8,16 +8,31 @@ bool eval_faulted;
 
 /* ---- masks ---- */
 
+// Clears the lanes where an affine value is below 0: in each run they are at one end.
+static void mask_affine(const Block *b, const Form *f, uint8_t *m) {
+  Walk w;
+  walk_start(&w, b, 1, &f);
+  do {
+    int64_t v = w.off[0], s = walk_step(&w, 0), n = w.run, from = 0, to = n; // the lanes that pass
+    if (s == 0) to = v >= 0 ? n : 0;
+    else if (s > 0) from = v >= 0 ? 0 : (-v + s - 1) / s;
+    else to = v < 0 ? 0 : v / -s + 1;
+    for (int64_t l = 0; l < from && l < n; l++) m[w.lane + l] = 0;
+    for (int64_t l = to; l < n; l++) m[w.lane + l] = 0;
+  } while (walk_next(&w));
+}
+
 // m[l] &= value >= 0. Returns false if no lane is left; *all: the mask was not touched because all pass.
 static bool mask_index(Plan *p, Index *x, uint8_t *m, bool *all) {
   const Form *f = index_form(p, x);
   const Block *b = &p->block;
-  int64_t lo, hi, space[LANES];
+  int64_t lo, hi;
   form_range(b, f, &lo, &hi);
   *all = lo >= 0;
   if (*all || hi < 0) return hi >= 0;
-  const int64_t *v = form_array(p, f, space);
-  for (int l = 0; l < b->total; l++) m[l] &= v[l] >= 0;
+  if (f->arr)
+    for (int l = 0; l < b->total; l++) m[l] &= f->arr[l] >= 0;
+  else mask_affine(b, f, m);
   return true;
 }
 
@@ -379,6 +394,7 @@ static void run_block(Plan *p) {
   Block *b = &p->block;
   b->total = b->slices = 1;
   for (int a = 0; a < b->n; a++) {
+    if (p->last_count[a] != b->count[a]) p->last_count[a] = b->count[a], b->shape++;
     b->total *= (int)b->count[a];
     if (b->axis[a].reduce) b->slices *= (int)b->count[a];
   }

@@ -8,15 +8,17 @@ typedef struct Node { // an atom that is neither a number during the run nor a p
   Index *a, *b;
   Let *let;
   bool varies, has_let;
-  unsigned stamp;
+  unsigned stamp, version;
   int64_t one, *arr; // its value, or values if it varies
+  Form seen[2];      // the operands that arr was computed from
+  unsigned shape;
 } Node;
 
 typedef struct Slow { // coef * product of nodes and loop variables
   int64_t coef;
   int nfac;
   Node **fac;
-  bool varies;
+  bool varies, mixed; // mixed: with factors that do not vary
 } Slow;
 
 struct Index {
@@ -27,10 +29,11 @@ struct Index {
   int64_t *coef, step[LANE_AXES];
   int nslow;
   Slow *slow;
-  bool varies, slow_varies, has_let;
+  bool varies, slow_varies, has_let, mixed;
   unsigned stamp;
   Form form;
-  int64_t *arr;
+  int64_t *arr, seen_base; // what arr was computed from: the affine part, and the versions of the nodes
+  unsigned seen_versions, shape;
 };
 
 bool index_varies(const Index *x) { return x->varies; }
@@ -94,10 +97,12 @@ static void add_term(Plan *p, Index *x, const Term *t) {
     *s = (Slow){.coef = coef, .nfac = n, .fac = eval_mem((size_t)n * sizeof *s->fac)};
     for (int i = 0; i < n; i++) {
       s->fac[i] = node_of(p, rest[i]);
+      s->mixed = s->mixed || !s->fac[i]->varies;
       s->varies = s->varies || s->fac[i]->varies;
       x->has_let = x->has_let || s->fac[i]->has_let;
     }
     x->slow_varies = x->slow_varies || s->varies;
+    x->mixed = x->mixed || (s->varies && s->mixed);
   }
 }
 
@@ -266,11 +271,30 @@ static int64_t node_one(Plan *p, Node *n) {
   }
 }
 
+static bool same_form(const Form *a, const Form *b) { return a->base == b->base && a->arr == b->arr && a->version == b->version; }
+
+// Has an operand changed since arr was computed? The steps of an affine operand are fixed.
+static bool changed(Plan *p, Node *n) {
+  if (n->atom->kind == ATOM_LET || n->atom->kind == ATOM_VAR) return true;
+  bool same = n->version && n->shape == p->block.shape;
+  Index *x[2] = {n->a, n->b};
+  for (int i = 0; i < 2 && x[i]; i++) {
+    const Form *f = index_form(p, x[i]);
+    same = same && same_form(f, &n->seen[i]);
+    n->seen[i] = *f;
+  }
+  n->shape = p->block.shape;
+  return !same;
+}
+
 static void node_value(Plan *p, Node *n) {
   if (n->stamp == p->batch) return;
   n->stamp = p->batch;
-  if (n->varies) node_lanes(p, n);
-  else n->one = node_one(p, n);
+  if (!n->varies) n->one = node_one(p, n);
+  else if (changed(p, n)) {
+    node_lanes(p, n);
+    n->version++;
+  }
 }
 
 static void add_slow(Plan *p, const Slow *s, int64_t *r) {
@@ -300,15 +324,24 @@ const Form *index_form(Plan *p, Index *x) {
   for (int i = 0; i < x->nvar; i++) f->base += x->coef[i] * x->var[i]->val;
   for (int a = 0; a < p->block.n; a++) f->step[a] = x->step[a];
   f->arr = NULL;
+  unsigned versions = 0; // grows whenever a factor changes
   for (int i = 0; i < x->nslow; i++) {
     const Slow *s = &x->slow[i];
     for (int j = 0; j < s->nfac; j++) node_value(p, s->fac[j]);
-    if (s->varies) continue;
+    if (s->varies) {
+      for (int j = 0; j < s->nfac; j++) versions += s->fac[j]->version;
+      continue;
+    }
     int64_t v = s->coef;
     for (int j = 0; j < s->nfac; j++) v *= s->fac[j]->one;
     f->base += v;
   }
   if (!x->slow_varies) return f;
+  bool kept = f->version && !x->mixed && f->base == x->seen_base && versions == x->seen_versions && p->block.shape == x->shape;
+  x->seen_base = f->base, x->seen_versions = versions, x->shape = p->block.shape;
+  f->arr = kept ? x->arr : NULL;
+  if (kept) return f;
+  f->version++;
   affine_values(&p->block, f, x->arr);
   for (int i = 0; i < x->nslow; i++)
     if (x->slow[i].varies) add_slow(p, &x->slow[i], x->arr);

@@ -30,6 +30,7 @@ typedef struct Block { // the lanes now running: var = its val + 0..count-1
   LaneAxis *axis;
   int64_t count[LANE_AXES];
   int total, slices; // lanes; product of the reduce axes' counts: lanes come in that many runs of total/slices
+  unsigned shape;    // changes with the counts: what depends on lanes alone is kept while it stays
 } Block;
 
 // A walk over the lanes for up to three affine functions at once: runs along the innermost axis, neighbouring axes merged where possible.
@@ -48,6 +49,7 @@ typedef struct Index Index;      // an IExpr made ready for one plan
 typedef struct Form {            // its values over the present block
   int64_t base, step[LANE_AXES]; // affine, if arr is NULL
   const int64_t *arr;
+  unsigned version; // of arr: changes with its contents
 } Form;
 Index *index_of(Plan *, IExpr *);
 bool index_varies(const Index *); // over the lanes
@@ -85,6 +87,7 @@ typedef struct Let {
 struct Plan {
   Block block;
   LaneAxis axis[LANE_AXES];
+  int64_t last_count[LANE_AXES];
   Instr **code;
   int ncode, ccode;
   Combine combine;

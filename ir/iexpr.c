@@ -52,6 +52,17 @@ jmp_buf *ix_proof;
 static void end_proof(void) {
   if (ix_proof) longjmp(*ix_proof, 1);
 }
+bool ix_try(void (*f)(void *), void *u) {
+  jmp_buf here, *volatile outer = ix_proof;
+  volatile bool whole = false;
+  ix_proof = &here;
+  if (_setjmp(here) == 0) {
+    f(u);
+    whole = true;
+  }
+  ix_proof = outer;
+  return whole;
+}
 static _Noreturn void overflow(void) {
   end_proof();
   fail(EXIT_LIMIT, "limit.overflow", NOWHERE, "a size or index needs more than 64 bits");
@@ -310,7 +321,8 @@ static Atom *add_atom(Atom a) {
 static void grow_atoms(void);
 static uint64_t atom_hash(const Atom *a) {
   uint64_t h = mix((uint64_t)a->kind + 1, (uintptr_t)a->name);
-  return mix(mix(mix(h, (uintptr_t)a->a), (uintptr_t)a->b), (uintptr_t)a->def);
+  uintptr_t def = a->kind == ATOM_SYM ? 0 : (uintptr_t)a->def; // a symbol is its name
+  return mix(mix(mix(h, (uintptr_t)a->a), (uintptr_t)a->b), def);
 }
 static void link_atom(Atom *p) {
   Atom **s = &atoms[atom_hash(p) & (atoms_size - 1)];
@@ -331,7 +343,7 @@ static void grow_atoms(void) {
 static Atom *find_atom(const Atom *a) {
   if (!exprs) start();
   for (Atom *p = atoms[atom_hash(a) & (atoms_size - 1)]; p; p = p->chain)
-    if (p->kind == a->kind && p->name == a->name && p->a == a->a && p->b == a->b && p->def == a->def) return p;
+    if (p->kind == a->kind && p->name == a->name && p->a == a->a && p->b == a->b && (p->kind == ATOM_SYM || p->def == a->def)) return p;
   return NULL;
 }
 

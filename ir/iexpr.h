@@ -135,6 +135,9 @@ IExpr *ix_subst(IExpr *, int n, Atom *const *v, IExpr *const *by);
 // Rebuilds e, each leaf atom (SYM, VAR, LET, FLOAT) replaced by f's answer (NULL: keep it).
 IExpr *ix_map(IExpr *, IExpr *(*f)(Atom *, void *u), void *u);
 
+// Runs f(u); false if it ended early because a number or expression grew past the limits.
+bool ix_try(void (*f)(void *u), void *u);
+
 /* ---- evaluating, text ---- */
 int64_t ix_eval(IExpr *); // by the atoms' val; SYM with a def: the def's value. Never wraps: saturates at +-IX_INF
 const char *ix_str(IExpr *); // "2*N*S + max(0, S - 4) - (N + 7)/8"; parses back
@@ -151,3 +154,4 @@ IExpr *ix_resolve(IExpr *); // applies all solved facts
 int ix_facts(void);         // a count that grows with each new fact: infer runs until it stays
 void *ix_facts_save(void);  // facts found in a discarded iteration, or inside a region, are undone by restore
 void ix_facts_restore(void *);
+void ix_facts_discard(void *); // restore, and the ranges of symbols made since are forgotten too: they came from a false guess

@@ -296,9 +296,7 @@ void *ix_facts_save(void) {
   return s;
 }
 
-void ix_facts_restore(void *p) {
-  Saved *s = p;
-  bool ranges = false;
+static void restore(const Saved *s, bool ranges) {
   while (ntrail > s->ntrail) {
     Undo u = trail[--ntrail];
     if (u.what == SOLVED) u.atom->is = u.expr, nsolved--;
@@ -308,4 +306,20 @@ void ix_facts_restore(void *p) {
   }
   facts = s->facts;
   if (ranges) refresh(s->nexprs, s->natoms, true);
+}
+
+void ix_facts_restore(void *p) { restore(p, false); }
+
+void ix_facts_discard(void *p) {
+  Saved *s = p;
+  bool any = false;
+  for (int i = s->natoms; i < ix_natoms; i++) {
+    Atom *a = ix_atoms_all[i];
+    if (a->kind != ATOM_SYM || a->def) continue;
+    a->lo = -IX_INF, a->hi = IX_INF, any = true;
+  }
+  // undone changes of those symbols must not bring their old ranges back
+  for (int i = s->ntrail; i < ntrail; i++)
+    if (trail[i].what == RANGE && trail[i].atom->kind == ATOM_SYM && s->natoms < ix_natoms && trail[i].atom->id >= ix_atoms_all[s->natoms]->id) trail[i].lo = -IX_INF, trail[i].hi = IX_INF;
+  restore(s, any);
 }
