@@ -55,7 +55,8 @@ static void check_opsets(const Importer *im, Onnx__OperatorSetIdProto **opset, s
     if (!*domain && v > NEWEST_OPSET)
       fail(EXIT_UNSUPPORTED, "model.opset", &w, "the model needs opset %lld; the newest known one is %d", (long long)v, NEWEST_OPSET);
     for (size_t j = 0; j < k; j++)
-      if (!strcmp(domain, plain_domain(opset[j]->domain))) fail(EXIT_INVALID, "model.opset", &w, "domain '%s' is imported twice", domain);
+      if (!strcmp(domain, plain_domain(opset[j]->domain)) && opset[j]->version != v) // some converters write an entry twice
+        fail(EXIT_INVALID, "model.opset", &w, "domain '%s' is imported in two versions", domain);
   }
 }
 
