@@ -108,22 +108,24 @@ void expand_hardmax(const B *b) {
   give(b, 0, cast(b, op2(b, OP_Equal, at, best), dtype(x)));
 }
 
+static Value *reduce_as(const B *b, OpId op, Value *x, bool keep) { // over the axes of b->at
+  Node *n = start(b, op, VALUES(x, in(b, 1)), 1);
+  node_set_int(n, "keepdims", keep);
+  node_set_int(n, "noop_with_empty_axes", attr_int(b->at, "noop_with_empty_axes"));
+  return finish(n);
+}
+
+static Value *finite_or_zero(const B *b, Value *m) {
+  return where(b, op2(b, OP_Equal, op1(b, OP_Abs, m), num_like(b, m, INFINITY)), num_like(b, m, 0), m);
+}
+
 // log(sum(exp(x - m))) + m; m is 0 where the maximum is infinite, so that rows of -inf give -inf
 void expand_reduce_log_sum_exp(const B *b) {
-  Value *x = in(b, 0), *axes = in(b, 1);
-  DType dt = dtype(x);
+  DType dt = dtype(in(b, 0));
   if (!dtypes[dt].is_float) cannot(b, "log-sum-exp of %s", dtypes[dt].name);
-  bool keep = attr_int(b->at, "keepdims"), noop = attr_int(b->at, "noop_with_empty_axes");
-  x = wide(b, x);
-  Node *nm = start(b, OP_ReduceMax, 2, (Value *[]){x, axes}, 1);
-  node_set_int(nm, "keepdims", 1);
-  node_set_int(nm, "noop_with_empty_axes", noop);
-  Value *m = finish(nm), *zero = num_like(b, x, 0);
-  m = where(b, op2(b, OP_Equal, op1(b, OP_Abs, m), num_like(b, x, INFINITY)), zero, m);
-  Node *ns = start(b, OP_ReduceSum, 2, (Value *[]){op1(b, OP_Exp, sub(b, x, m)), axes}, 1);
-  node_set_int(ns, "keepdims", 1);
-  node_set_int(ns, "noop_with_empty_axes", noop);
-  Value *y = add(b, op1(b, OP_Log, finish(ns)), m);
-  if (!keep) y = reshape(b, y, shape_of(b, node_out(b->at, 0)));
-  give(b, 0, cast(b, y, dt));
+  bool keep = attr_int(b->at, "keepdims");
+  Value *x = wide(b, in(b, 0)), *m = finite_or_zero(b, reduce_as(b, OP_ReduceMax, x, true));
+  Value *s = op1(b, OP_Log, reduce_as(b, OP_ReduceSum, op1(b, OP_Exp, sub(b, x, m)), keep));
+  if (!keep) m = finite_or_zero(b, reduce_as(b, OP_ReduceMax, x, false));
+  give(b, 0, cast(b, add(b, s, m), dt));
 }

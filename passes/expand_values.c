@@ -24,11 +24,55 @@ void expand_constant(const B *b) {
 }
 
 /* ---- dropout ---- */
-static Value *uniform_like(const B *b, Value *x, DType dt) {
-  Node *n = start(b, OP_RandomUniformLike, VALUES(x), 1);
-  node_set_int(n, "dtype", dt);
-  if (attr_has(b->at, "seed")) node_set_float(n, "seed", (double)attr_int(b->at, "seed"));
-  return finish(n);
+// numpy's uniform numbers: MT19937 seeded with one word, 53 bits from two draws
+typedef struct Mt {
+  uint32_t word[624];
+  int at;
+} Mt;
+
+static void mt_seed(Mt *m, uint32_t seed) {
+  m->word[0] = seed;
+  for (uint32_t i = 1; i < 624; i++) m->word[i] = 1812433253u * (m->word[i - 1] ^ (m->word[i - 1] >> 30)) + i;
+  m->at = 624;
+}
+
+static void mt_refill(Mt *m) {
+  for (int i = 0; i < 624; i++) {
+    uint32_t y = (m->word[i] & 0x80000000u) | (m->word[(i + 1) % 624] & 0x7fffffffu);
+    m->word[i] = m->word[(i + 397) % 624] ^ (y >> 1) ^ (y & 1 ? 0x9908b0dfu : 0);
+  }
+  m->at = 0;
+}
+
+static uint32_t mt_draw(Mt *m) {
+  if (m->at == 624) mt_refill(m);
+  uint32_t y = m->word[m->at++];
+  y ^= y >> 11;
+  y ^= (y << 7) & 0x9d2c5680u;
+  y ^= (y << 15) & 0xefc60000u;
+  return y ^ (y >> 18);
+}
+
+// One uniform number per element of x. With a seed and a known shape they are numpy's, as the reference implementation has it; else
+// they come from the counter-based generator.
+static Value *uniform_like(const B *b, Value *x) {
+  int64_t n, dim[MAX_RANK];
+  bool seeded = attr_has(b->at, "seed");
+  if (seeded && ix_const(value_count(x), &n) && n <= 1 << 20) {
+    Mt m;
+    double *v = NEWN(double, n);
+    mt_seed(&m, (uint32_t)attr_int(b->at, "seed"));
+    for (int64_t i = 0; i < n; i++) {
+      uint32_t high = mt_draw(&m) >> 5, low = mt_draw(&m) >> 6;
+      v[i] = (high * 67108864.0 + low) / 9007199254740992.0;
+    }
+    for (int i = 0; i < rank_of(x); i++) known_dim(x, i, &dim[i]);
+    return floats(b, DT_F64, rank_of(x), dim, v);
+  }
+  Node *u = start(b, OP_RandomUniformLike, VALUES(x), 1);
+  node_set_int(u, "dtype", DT_F32);
+  if (seeded) node_set_float(u, "seed", (double)attr_int(b->at, "seed"));
+  return finish(u);
 }
 
 static bool known_false(const Value *v) {
@@ -45,7 +89,7 @@ static Value *dropped(const B *b, Value *x, Value *ratio, Value *training, Value
   }
   ratio = ratio ? cast(b, ratio, DT_F32) : num(b, DT_F32, 0.5);
   Value *off = op1(b, OP_Not, rank_of(training) ? reshape_to(b, training, 0, NULL) : training);
-  Value *keep = op2(b, OP_Or, op2(b, OP_GreaterOrEqual, uniform_like(b, x, DT_F32), ratio), off);
+  Value *u = uniform_like(b, x), *keep = op2(b, OP_Or, op2(b, OP_GreaterOrEqual, u, cast(b, ratio, dtype(u))), off);
   Value *by = where(b, off, num(b, DT_F32, 1), quo(b, num(b, DT_F32, 1), sub(b, num(b, DT_F32, 1), ratio)));
   *mask = keep;
   return where(b, keep, mul(b, x, cast(b, by, dtype(x))), num_like(b, x, 0));
