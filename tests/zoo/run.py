@@ -210,6 +210,15 @@ def one(a, name, entry):
     print(json.dumps(result))
 
 
+def with_locale(build):
+    """The environment for children: ONNX Runtime's StringNormalizer wants the en_US.UTF-8 locale, so one is made beside the build."""
+    folder = build / "locale"
+    if not (folder / "en_US.UTF-8").exists() and Path("/usr/share/i18n/locales/en_US").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["localedef", "-i", "en_US", "-f", "UTF-8", folder / "en_US.UTF-8"], capture_output=True)
+    return {**os.environ, "LOCPATH": str(folder)} if (folder / "en_US.UTF-8").exists() else dict(os.environ)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("models", nargs="*")
@@ -230,11 +239,11 @@ def main():
         return
     names = a.models or [n for n in (entries or sorted(d.name for d in a.zoo.iterdir())) if (a.zoo / n / "model.onnx").exists()
                          and (not a.tag or a.tag in entries.get(n, {}).get("tags", []))]
-    passed = 0
+    passed, env = 0, with_locale(a.build)
     print(f"{'model':26} {'compile s':>9} {'peak MB':>8} {'.so MB':>8}  cases")
     for n in names:
         try:
-            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", n], capture_output=True, text=True, timeout=a.timeout)
+            done = subprocess.run([sys.executable, __file__, *sys.argv[1:], "--one", n], capture_output=True, text=True, timeout=a.timeout, env=env)
             lines = done.stdout.splitlines()
             r = json.loads(lines[-1]) if done.returncode == 0 and lines else {
                 "ok": False, "text": f"crashed: signal {-done.returncode}" if done.returncode < 0 else (done.stderr.splitlines() or ["?"])[-1]}
