@@ -101,13 +101,8 @@ static bool same_attrs(const Node *x, const Node *y) { // a default that is spel
 }
 
 /* ---- nodes ---- */
-static bool random_op(OpId op) {
-  return op == OP_RandomNormal || op == OP_RandomNormalLike || op == OP_RandomUniform || op == OP_RandomUniformLike || op == OP_Bernoulli ||
-         op == OP_Multinomial || op == OP_Dropout;
-}
-
 static bool may_join(const Node *n) {
-  return !n->nregion && !random_op(n->op->id) && n->op->family != FAMILY_HOST && n->op->family != FAMILY_REGION;
+  return !n->nregion && !is_random(n->op->id) && n->op->family != FAMILY_HOST && n->op->family != FAMILY_REGION;
 }
 
 static uint64_t node_hash(const Node *n) {

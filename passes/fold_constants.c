@@ -14,16 +14,9 @@ static bool all_constant(const Node *n) {
   return true;
 }
 
-static bool foldable(const Node *n) {
-  switch (n->op->id) {
-  case OP_Identity: // simplify removes those it can
-  case OP_RandomNormal:
-  case OP_RandomNormalLike:
-  case OP_RandomUniform:
-  case OP_RandomUniformLike:
-  case OP_Bernoulli: return false;
-  default: return n->nregion == 0 && n->op->family != FAMILY_HOST && n->op->family != FAMILY_REGION && n->op->family != FAMILY_EXPAND;
-  }
+static bool foldable(const Node *n) { // Identity: simplify removes those it can
+  Family f = n->op->family;
+  return !is_random(n->op->id) && n->op->id != OP_Identity && !n->nregion && f != FAMILY_HOST && f != FAMILY_REGION && f != FAMILY_EXPAND;
 }
 
 static bool static_bytes(const Value *v, int64_t *bytes) { // of a tensor whose dims are all known

@@ -19,6 +19,11 @@ void replace_value(Value *old, Value *by) {
     if (inferred.fresh[i].value == old) inferred.fresh[i].value = by;
 }
 
+bool is_random(OpId op) {
+  return op == OP_RandomNormal || op == OP_RandomNormalLike || op == OP_RandomUniform || op == OP_RandomUniformLike || op == OP_Bernoulli ||
+         op == OP_Multinomial || op == OP_Dropout;
+}
+
 bool is_const(const Value *v) { return v && v->data; }
 
 void each_node(Graph *g, void (*f)(Node *, void *u), void *u) {

@@ -6,5 +6,6 @@
 void replace_value(Value *old, Value *by);
 bool is_output(const Value *); // of the graph it lives in, or of a body inside that
 bool is_const(const Value *);  // holds data; false for NULL
+bool is_random(OpId);          // another result each time: never joined, never folded
 // Calls f on every node, those in regions before the node that owns them; f may remove the node it got and insert others before it.
 void each_node(Graph *, void (*f)(Node *, void *u), void *u);

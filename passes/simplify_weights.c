@@ -3,12 +3,24 @@
 #include "passes/rewrite.h"
 #include "passes/simplify.h"
 
+// A constant, or what fold will make one: a few elementwise ops and views of constants
+static bool is_known(const Value *v, int depth) {
+  if (!v || v->data) return v != NULL;
+  const Node *n = v->def;
+  if (n && is_random(n->op->id)) return false;
+  if (!n || depth == 0 || n->nregion || (n->op->family != FAMILY_ELEM && n->op->family != FAMILY_INDEX)) return false;
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && !is_known(n->in[i], depth - 1)) return false;
+  return n->nin > 0;
+}
+static bool known(const Value *v) { return is_known(v, 12); }
+
 // The node that makes x if it is a linear op with constant weights whose result nobody else needs
 static Node *linear_def(Value *x) {
   Node *n = x->def;
-  if (!n || !only_use(x) || n->nout != 1 || !is_const(node_in(n, 1)) || !x->type || x->type->rank < 0) return NULL;
-  if (!dtypes[dtype(x)].is_float) return NULL;
-  if (node_in(n, 2) && !is_const(n->in[2])) return NULL;
+  if (!n || !only_use(x) || n->nout != 1 || !known(node_in(n, 1)) || !x->type || x->type->rank < 0) return NULL;
+  if (dtype(x) != DT_F32 && dtype(x) != DT_F64) return NULL; // narrower weights would be rounded twice
+  if (node_in(n, 2) && !known(n->in[2])) return NULL;
   switch (n->op->id) {
   case OP_Conv: return n;
   case OP_ConvTranspose: return attr_int(n, "group") == 1 ? n : NULL;
@@ -23,14 +35,13 @@ static int channel_axis(const Node *n) { return n->op->id == OP_MatMul ? value_r
 static Value *channel_vector(const B *b, const Node *n, Value *k) {
   Value *y = n->out[0];
   int r = value_rank(y), rk = value_rank(k), axis = channel_axis(n);
-  if (!is_const(k) || rk > r || dtype(k) != dtype(y)) return NULL;
+  if (!known(k) || rk < 0 || rk > r || dtype(k) != dtype(y)) return NULL;
   for (int i = 0; i < rk; i++) {
     int64_t d;
     int at = i + r - rk;
     if (!known_dim(k, i, &d) || (d != 1 && (at != axis || !same_dim(k, i, y, axis)))) return NULL;
   }
-  int64_t count = tensor_count(k->data);
-  return count == 1 ? reshape_to(b, k, 0, NULL) : reshape_to(b, k, INTS(-1));
+  return ix_is(value_count(k), 1) ? reshape_to(b, k, 0, NULL) : reshape_to(b, k, INTS(-1));
 }
 
 // a vector over output channels shaped to multiply the weights
@@ -49,7 +60,7 @@ static Value *remade(const B *b, Node *n, Value *w, Value *bias) {
 static bool match(const B *b, Node **n, Value **vec) { // (linear op, constant) in either order, with the result's shape kept
   for (int i = 0; i < 2; i++) {
     Value *x = in(b, i), *k = in(b, 1 - i);
-    if (!(*n = linear_def(x)) || !is_const(k) || !same_type(x, b->at->out[0])) continue;
+    if (!(*n = linear_def(x)) || !known(k) || !same_type(x, b->at->out[0])) continue;
     if ((*vec = channel_vector(b, *n, k))) return true;
   }
   return false;
