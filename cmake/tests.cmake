@@ -42,7 +42,7 @@ file(GLOB tools CONFIGURE_DEPENDS tests/tools/*.c)
 foreach(source ${tools})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} EXCLUDE_FROM_ALL ${source})
-  target_link_libraries(${name} PRIVATE tenon_frontend tenon_passes tenon_codegen)
+  target_link_libraries(${name} PRIVATE tenon_frontend $<LINK_LIBRARY:WHOLE_ARCHIVE,tenon_passes> tenon_codegen)
   add_dependencies(tools ${name})
 endforeach()
 
