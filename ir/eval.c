@@ -213,7 +213,7 @@ bool eval_stages(Kernel *k, EvalFault *fault) {
   begin(k, fault);
   for (int i = 0; i < k->nbuf; i++)
     if (k->buf[i]->kind == BUF_TEMP) temp_fill(k->buf[i]);
-  for (int i = 0; i < k->nstage; i++) run(stage_node(k->stage[i]));
+  for (int i = 0; i < k->nstage && !eval_faulted; i++) run(stage_node(k->stage[i]));
   return end();
 }
 
@@ -300,6 +300,7 @@ static Node *tree_nodes(const Tree *t, const Lanes *l) {
 
 bool eval_tree(Kernel *k, EvalFault *fault) {
   begin(k, fault);
-  run(tree_nodes(k->tree, &(Lanes){0}));
+  // A fault stops the run where its phase ends; a joined loop belongs to the phase before it.
+  for (const Tree *t = k->tree; t && (!eval_faulted || t->joined); t = t->next) run(tree_node(t, &(Lanes){0}));
   return end();
 }

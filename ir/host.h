@@ -106,5 +106,10 @@ HBuf *program_buf(Program *, Sym name, const Type *, HPlace);
 void program_print(const Program *, Text *text, Text *side); // symbols, buffers, kernels (stages, or tree if built), statements
 Program *program_parse(const char *text, size_t n, const void *side, size_t nside, const char *file);
 void program_verify(const Program *);
-// Interprets the program: in/out are dense tensors (out: filled with new ones). Non-tensor values are not served (fails).
+// Interprets the program: in/out are dense tensors (out: filled with new ones; an absent optional input is NULL). EXIT_DATA: the model
+// refuses the data (fault says where, if a site does); EXIT_UNSUPPORTED: a value is no tensor, or a host op is not there.
 Exit program_eval(Program *, Tensor *const *in, Tensor **out, EvalFault *fault);
+// How the interpreter calls host ops (the runtime is no part of the compiler: tests bind it). NULL: none are there. in and out have NULL
+// for what is absent. For a result whose dims the program knows data is memory for it; otherwise data is NULL and the op sets dim and
+// data (memory of mem()). False: refused, fault tells why.
+extern bool (*eval_host_call)(const Program *, const HStmt *, int nin, Tensor *const *in, int nout, Tensor *const *out, EvalFault *fault);
