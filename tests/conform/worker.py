@@ -8,11 +8,11 @@ import time
 import warnings
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 import numpy as np  # noqa: E402
 
 import properties  # noqa: E402
-import tenon_abi  # noqa: E402  (its folder is put on the path by values)
+import tenon_abi  # noqa: E402
 import values  # noqa: E402
 from onnx.backend.test.runner import Runner  # noqa: E402
 
