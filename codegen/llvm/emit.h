@@ -110,7 +110,8 @@ void scope_close(void);
 void bind_const(Atom *, int64_t);
 void bind_value(Atom *, V); // at the current depth
 void unbind(Atom *);
-void check_lets(Tree *, V mask); // reports lets that left their range in the statement just evaluated; mask: active lanes, or NULL
+void use_lets(const Tree *); // of a statement: computes those that can report
+void check_lets(V mask);     // reports lets in use that left their range; mask: active lanes, or NULL
 
 typedef struct Pred { // a conjunction: never true, or a condition on a scalar and/or a mask of lanes (NULL: true)
   bool never;

@@ -66,7 +66,7 @@ static void let_atom(Atom *a, void *u) {
 static void let_node(Ex *e, void *u) {
   Let *l = u;
   int rank = e->op == S_LOAD ? e->buf->rank : e->op == S_IX;
-  if (e->op == S_LOAD && (e->buf->id >= MAX_BUFS || em.written[e->buf->id])) l->stable = false;
+  if (e->op == S_LOAD && (e->buf->kind == BUF_TEMP || em.written[e->buf->id])) l->stable = false;
   for (int i = 0; i < rank; i++) ix_atoms(e->ix[i], let_atom, l);
   for (int i = 0; i < e->npred; i++) ix_atoms(e->pred[i], let_atom, l);
 }
@@ -393,7 +393,7 @@ static void let_compute(Let *l) {
   if (is_vec(x)) lo = to_elem(lo, t), hi = to_elem(hi, t);
   l->raw = x;
   l->value = intrin2("llvm.smax", intrin2("llvm.smin", x, hi), lo);
-  l->bad = d->site < 0 ? NULL : LLVMBuildOr(em.b, icmp(LLVMIntSLT, x, lo), icmp(LLVMIntSGT, x, hi), "");
+  l->bad = d->site < 0 ? NULL : icmp(LLVMIntNE, l->value, x);
 }
 
 // Computes a let at the head of the innermost loop that binds its variables: facts of the statement do not hold there.
@@ -436,6 +436,34 @@ static Let *let_use(Atom *a) {
   let_check(l);
   for (int i = 0; i < l->ninner; i++) let_use(l->inner[i]);
   return l;
+}
+
+// A let counts wherever its statement stores, whether or not the load that uses it is masked off there.
+typedef struct Atoms {
+  Atom **x;
+  int n, c;
+} Atoms;
+static void find_checked(Atom *a, void *u) {
+  Atoms *l = u;
+  if (a->kind == ATOM_LET && ((LetDef *)a->def)->site >= 0) PUSH(l->x, l->n, l->c, a);
+}
+static void find_in_node(Ex *e, void *u) {
+  int rank = e->op == S_LOAD ? e->buf->rank : e->op == S_IX;
+  for (int i = 0; i < rank; i++) ix_atoms(e->ix[i], find_checked, u);
+  for (int i = 0; i < e->npred; i++) ix_atoms(e->pred[i], find_checked, u);
+}
+static void find_in_index(IExpr *e, Atoms *l) {
+  ix_atoms(e, find_checked, l);
+  ex_walk_index(e, find_in_node, l);
+}
+void use_lets(const Tree *t) {
+  Atoms l = {0};
+  if (!em.hoists) return;
+  ex_walk(t->val, find_in_node, &l);
+  if (t->cond) ex_walk_more(t->cond, find_in_node, &l);
+  for (int i = 0; i < t->buf->rank; i++) find_in_index(t->ix[i], &l);
+  for (int i = 0; i < t->npred; i++) find_in_index(t->pred[i], &l);
+  for (int i = 0; i < l.n; i++) let_use(l.x[i]);
 }
 
 /* ---- reporting ---- */
@@ -484,13 +512,20 @@ static V spill(V x) { // i64 lanes to memory
   store_at(splat(to_elem(x, em.i64)), p, 8);
   return p;
 }
-static IExpr *position(const Tree *t) { // row-major, in the logical shape
-  IExpr *p = ix(0);
-  for (int i = 0; i < t->buf->rank; i++) p = ix_add(ix_mul(p, t->buf->dim[i]), t->ix[i]);
-  return bind(p);
+static Ex *first_load(Ex *e) {
+  if (e->op == S_LOAD) return e;
+  for (int i = 0; i < 3; i++) {
+    Ex *r = e->a[i] ? first_load(e->a[i]) : NULL;
+    if (r) return r;
+  }
+  return NULL;
+}
+static V position(const Let *l) { // where the value came from: independent of who reports it, as in the interpreter
+  Ex *e = first_load(((LetDef *)l->atom->def)->value);
+  return e ? value_as(buf_phys(e->buf, e->ix), em.i64) : k64(0);
 }
 
-void check_lets(Tree *t, V mask) {
+void check_lets(V mask) {
   int n = em.nchecked;
   if (!n) return;
   V any = NULL;
@@ -509,7 +544,7 @@ void check_lets(Tree *t, V mask) {
   LLVMPositionBuilderAtEnd(em.b, cold);
   for (int i = 0; i < n; i++) {
     Let *l = em.checked[i].let;
-    V site = k32(((LetDef *)l->atom->def)->site), pos = value_as(position(t), em.i64), bad = l->bad;
+    V site = k32(((LetDef *)l->atom->def)->site), pos = position(l), bad = l->bad;
     if (!em.lane) {
       Block yes = new_block(""), no = new_block("");
       LLVMBuildCondBr(em.b, bad, yes, no);

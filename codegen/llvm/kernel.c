@@ -32,15 +32,16 @@ V float_value(Atom *a) {
 
 static void block(Tree *t, const Tree *end);
 
+static bool is_table(const Ex *e) { return e->op == S_LOAD && e->buf->table; }
 static bool table_entry(Ex *e, double *c) {
-  if (e->op != S_LOAD || !e->buf->table || e->npred || e->cond) return false;
+  if (!is_table(e) || e->npred || e->cond) return false;
   int64_t k;
   if (!ix_const(bind(buf_phys(e->buf, e->ix)), &k)) return false;
   *c = e->buf->table[k];
   return true;
 }
 
-// acc + a * b, rounded once; small constant matrices vanish into the code.
+// acc + a * b, rounded once. A zero of a small constant matrix makes no term; known entries vanish into the code.
 static V add_product(V acc, Ex *product) {
   double c;
   int at = table_entry(product->a[0], &c) ? 0 : table_entry(product->a[1], &c) ? 1 : -1;
@@ -51,10 +52,12 @@ static V add_product(V acc, Ex *product) {
     return c == 1 ? LLVMBuildFAdd(em.b, a, x, "") : LLVMBuildFSub(em.b, a, x, "");
   }
   V y = ev(product->a[at == 0 ? 0 : 1]);
+  V entry = is_table(product->a[0]) ? ev(product->a[0]) : is_table(product->a[1]) ? ev(product->a[1]) : NULL;
   match(&x, &y);
   match(&a, &x);
   match(&a, &y);
-  return intrin("llvm.fma", 1, (T[]){LLVMTypeOf(a)}, 3, (V[]){x, y, a});
+  V r = intrin("llvm.fma", 1, (T[]){LLVMTypeOf(a)}, 3, (V[]){x, y, a});
+  return entry && at < 0 ? select_of(fcmp(LLVMRealUNE, entry, LLVMConstNull(LLVMTypeOf(entry))), r, a) : r;
 }
 
 static V accumulate(Tree *t, IExpr *off, V mask) {
@@ -91,7 +94,8 @@ static void statement(Tree *t) {
   }
   IExpr *off = bind(buf_phys(t->buf, t->ix));
   V x = t->combine == C_SET ? ev(t->val) : accumulate(t, off, mask);
-  check_lets(t, mask);
+  use_lets(t);
+  check_lets(mask);
   store_cell(t->buf, off, x, mask);
   if (out) LLVMBuildBr(em.b, out), LLVMPositionBuilderAtEnd(em.b, out);
   em.nfact = facts;
@@ -103,7 +107,9 @@ static void loop(Tree *t) {
   Block body = new_block(ix_var_of(t->var)->name), out = new_block("");
   Atom *var = ix_var_of(t->var);
   IExpr *ext = bind(t->ext);
+  em.nchecked = 0;
   V n = value(ext), zero = k64(0);
+  check_lets(NULL);
   Block from = LLVMGetInsertBlock(em.b);
   if (ix_lower(ext) >= 1) LLVMBuildBr(em.b, body);
   else LLVMBuildCondBr(em.b, icmp(LLVMIntSGT, n, zero), body, out);
@@ -272,7 +278,7 @@ static void lets(IExpr *e, void *u) { ix_atoms(e, let_found, u); }
 
 static void mark_written(const Tree *t) {
   for (; t; t = t->next) {
-    if (t->kind == T_STMT) em.written[t->buf->id] = true;
+    if (t->kind == T_STMT && t->buf->kind != BUF_TEMP) em.written[t->buf->id] = true;
     if (t->body) mark_written(t->body);
   }
 }
@@ -299,6 +305,14 @@ static void phase_emit(const Kernel *k, int number, int p, Phase *phase, bool in
   LLVMBuildRetVoid(em.b);
 }
 
+// The scratch fields of buffers and symbols belong to whoever works on the kernel next.
+static void forget(const Tree *t) {
+  for (; t; t = t->next) {
+    if (t->kind == T_ALLOC) t->buf->v = NULL;
+    if (t->body) forget(t->body);
+  }
+}
+
 void kernel_emit(const Kernel *k, int number, bool internal) {
   Phase *phase;
   int n = kernel_phases(k, &phase);
@@ -307,4 +321,7 @@ void kernel_emit(const Kernel *k, int number, bool internal) {
   mark_written(k->tree);
   for (int p = 0; p < n; p++) phase_emit(k, number, p, &phase[p], internal);
   em.written = NULL;
+  forget(k->tree);
+  for (int i = 0; i < kernel_params(k); i++) k->buf[i]->v = NULL;
+  for (int i = 0; i < k->nsym; i++) k->sym[i]->bound = UNBOUND, k->sym[i]->v = NULL;
 }
