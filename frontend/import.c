@@ -28,8 +28,12 @@ void define_value(Scope *s, const char *name, Value *v, const Where *w) {
 
 Value *poison(void) { return graph_input(graph_new(NULL, NULL), NULL, NULL); }
 
+// Names come in any length; messages stay readable.
+static const char *shown(const char *name) { return name && strlen(name) > 200 ? fmt("%.180s..", name) : name; }
+
 static Where where_of(const Importer *im, const Scope *s, const Onnx__NodeProto *n, int index) {
-  Where w = {.file = im->file, .node_index = index, .node = n->name, .op = n->op_type, .domain = n->domain ? n->domain : ""};
+  Where w = {.file = im->file, .node_index = index, .node = shown(n->name), .op = shown(n->op_type)};
+  w.domain = n->domain ? shown(n->domain) : "";
   if (s->site) w.node_index = s->site->node_index;
   if (*s->graph->path) w.path = s->graph->path;
   return w;
@@ -139,6 +143,10 @@ static void check_operands(const Node *n, const Where *w) {
 }
 
 static void check_regions(const Node *n, const Where *w) {
+  const Attr *count = n->op->id == OP_Scan ? attr_find(n, "num_scan_inputs") : NULL;
+  int64_t scans = count && count->kind == ATTR_INT ? count->i : 1;
+  if (scans < 1 || scans > n->nin)
+    report(LEVEL_ERROR, EXIT_INVALID, "node.arity", w, "Scan has %d inputs, but num_scan_inputs is %lld", n->nin, (long long)scans);
   for (int k = 0; k < n->nregion; k++) {
     const Graph *r = n->region[k];
     int nin = n->op->id == OP_If ? 0 : n->op->id == OP_Loop || n->op->id == OP_Scan || n->op->id == OP_SequenceMap ? n->nin : r->nin;
@@ -212,7 +220,8 @@ void import_node(Importer *im, Scope *s, const Onnx__NodeProto *p, int index) {
   const Op *op = op_find(domain, type);
   w.opset = opset_of(s, domain);
   if (!op) {
-    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unknown", &w, "operator %s%s%s is not known", domain, *domain ? "." : "", type);
+    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unknown", &w, "operator %s%s%s is not known", w.domain, *w.domain ? "." : "",
+           w.op ? w.op : "");
     bind_results(s, p, NULL, 0, &w);
     return;
   }

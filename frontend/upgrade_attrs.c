@@ -124,8 +124,10 @@ void old_roialign_offset(Up *u) { node_set_string(u->n, "coordinate_transformati
 
 void old_scatter(Up *u) {
   Value *const in[] = {need_in(u, 0), need_in(u, 1), need_in(u, 2)};
+  int64_t axis = 0;
+  old_int(u, "axis", &axis);
   Node *n = up_node(u, OP_ScatterElements, 3, in, 1);
-  node_set_int(n, "axis", attr_int(u->n, "axis"));
+  node_set_int(n, "axis", axis);
   become(u, 0, n->out[0]);
 }
 

@@ -70,7 +70,9 @@ void old_batchnorm_spatial(Up *u) {
   if (spatial) return;
   Value *x = need_in(u, 0), *p[5];
   for (int k = 1; k < 5; k++) p[k] = up_op(u, OP_Unsqueeze, VALUES(need_in(u, k), up_int(u, 0)));
-  Value *epsilon = up_float_like(u, attr_float(u->n, "epsilon"), p[4]);
+  double added = 1e-5;
+  old_float(u, "epsilon", &added);
+  Value *epsilon = up_float_like(u, added, p[4]);
   Value *deviation = up_op(u, OP_Sqrt, VALUES(up_op(u, OP_Add, VALUES(p[4], epsilon))));
   Value *unit = up_op(u, OP_Div, VALUES(up_op(u, OP_Sub, VALUES(x, p[3])), deviation));
   become(u, 0, up_op(u, OP_Add, VALUES(up_op(u, OP_Mul, VALUES(unit, p[1])), p[2])));
