@@ -12,7 +12,7 @@ static bool take_operand(tn_call *c, uint32_t i, tenon_value *v) { /* a value of
 tn_op tn_op_copy, tn_op_constant;
 void tn_op_copy(tn_call *c) {
   tenon_value v;
-  if (!op_has(c, 0)) tn_value_drop(c->f->run->m, c->out[0].h); /* absent stays absent */
+  if (!op_has(c, 0) && c->out[0].h) tn_value_drop(c->f->run->m, c->out[0].h); /* absent stays absent */
   else if (take_operand(c, 0, &v)) op_out_val(c, 0, &v);
 }
 void tn_op_constant(tn_call *c) {

@@ -1,0 +1,297 @@
+/* host_rows.c - ops that order elements, or whose results are as long as the data says. Every numeric type is compared through one 64-bit
+   integer key, whose order is that of the values: zeros are equal, a NaN is larger than all numbers and equal to other NaNs. */
+#include "host.h"
+#include <string.h>
+
+/* ---- keys ---- */
+static int64_t float_key(double v) {
+  int64_t k;
+  if (v != v) return INT64_MAX;
+  if (v == 0) return 0;
+  memcpy(&k, &v, 8);
+  return k < 0 ? (int64_t)(0x8000000000000000u - (uint64_t)k) : k;
+}
+static bool has_keys(tn_call *c, const tn_tensor *t) {
+  if (t->dtype <= TN_U64 && t->dtype != TN_STR && t->dtype) return true;
+  if (t->dtype == TN_BF16) return true;
+  return tn_op_fail(c, "%s is not supported here", tn_dtypes[t->dtype].name), false;
+}
+static int64_t key_at(const tn_tensor *t, int64_t i) {
+  switch (t->dtype) {
+  case TN_F32:
+  case TN_F64:
+  case TN_F16:
+  case TN_BF16: return float_key(tensor_f64(t, i));
+  case TN_U64: return (int64_t)((uint64_t)tensor_i64(t, i) ^ 1ull << 63);
+  default: return tensor_i64(t, i);
+  }
+}
+static void copy_element(const tn_tensor *t, int64_t from, void *to, int64_t at) {
+  uint64_t e = tn_dtypes[t->dtype].stored / 8u;
+  memcpy((char *)to + (uint64_t)at * e, (const char *)t->data + (uint64_t)from * e, e);
+}
+static bool axis_of(tn_call *c, const tn_tensor *t, int64_t axis, int64_t *outer, int64_t *inner, int32_t *at) {
+  if (axis < 0) axis += t->rank;
+  if (axis < 0 || axis >= t->rank) return tn_op_fail(c, "axis %lld does not exist", (long long)axis), false;
+  *at = (int32_t)axis, *outer = *inner = 1;
+  for (int32_t a = 0; a < axis; a++) *outer *= t->dim[a];
+  for (int32_t a = (int32_t)axis + 1; a < t->rank; a++) *inner *= t->dim[a];
+  return true;
+}
+
+/* ---- TopK: a heap of the k best, the worst of them on top; then it is emptied from the back ---- */
+typedef struct Item {
+  int64_t key, index;
+} Item;
+static bool worse(Item a, Item b) { return a.key < b.key || (a.key == b.key && a.index > b.index); }
+static void sift(Item *h, int64_t n, int64_t i) {
+  for (int64_t k; (k = 2 * i + 1) < n; i = k) {
+    if (k + 1 < n && worse(h[k + 1], h[k])) k++;
+    if (!worse(h[k], h[i])) return;
+    Item t = h[i];
+    h[i] = h[k], h[k] = t;
+  }
+}
+static void best(const tn_tensor *t, int64_t first, int64_t step, int64_t n, int64_t k, bool largest, Item *h) {
+  for (int64_t i = 0; i < n; i++) {
+    int64_t key = key_at(t, first + i * step);
+    Item x = {largest ? key : ~key, i};
+    if (i < k) {
+      h[i] = x;
+      if (i == k - 1)
+        for (int64_t j = k / 2 - 1; j >= 0; j--) sift(h, k, j);
+    } else if (k && worse(h[0], x)) h[0] = x, sift(h, k, 0);
+  }
+  for (int64_t m = k - 1; m > 0; m--) {
+    Item t2 = h[0];
+    h[0] = h[m], h[m] = t2;
+    sift(h, m, 0);
+  }
+}
+tn_op tn_op_top_k;
+void tn_op_top_k(tn_call *c) {
+  tn_tensor t, kt;
+  int64_t outer, inner, dim[TN_MAX_RANK], k;
+  int32_t axis;
+  uint64_t size;
+  bool largest = attr_int(c, "largest", 1);
+  if (!op_in(c, 0, &t) || !op_in(c, 1, &kt) || !has_keys(c, &t) || !axis_of(c, &t, attr_int(c, "axis", -1), &outer, &inner, &axis)) return;
+  k = tensor_i64(&kt, 0);
+  int64_t n = t.dim[axis];
+  if (k < 0 || k > n) return tn_op_fail(c, "k is %lld, the axis has %lld elements", (long long)k, (long long)n);
+  memcpy(dim, t.dim, sizeof dim), dim[axis] = k;
+  void *values = op_out(c, 0, t.dtype, t.rank, dim);
+  int64_t *index = op_out(c, 1, TN_I64, t.rank, dim);
+  Item *h = op_temp(c, (uint64_t)k * sizeof *h, &size);
+  if (!h) return;
+  for (int64_t o = 0; o < outer && !tn_stop(c->f); o++)
+    for (int64_t i = 0; i < inner; i++) {
+      best(&t, o * n * inner + i, inner, n, k, largest, h);
+      for (int64_t j = 0; j < k; j++) {
+        int64_t to = (o * k + j) * inner + i;
+        if (values) copy_element(&t, o * n * inner + h[j].index * inner + i, values, to);
+        if (index) index[to] = h[j].index;
+      }
+    }
+  tn_free(c->f->run->m, h, size);
+}
+
+/* ---- Unique ---- */
+typedef struct Slices { /* n of them along an axis; all elements where there is none */
+  tn_tensor t;
+  int64_t n, outer, inner;
+} Slices;
+static int compare_elements(const tn_tensor *t, int64_t a, int64_t b) {
+  if (t->dtype == TN_STR) {
+    tenon_str x = ((const tenon_str *)t->data)[a], y = ((const tenon_str *)t->data)[b];
+    uint64_t n = x.len < y.len ? x.len : y.len;
+    int d = n ? memcmp(x.data, y.data, n) : 0;
+    return d ? d : x.len < y.len ? -1 : x.len > y.len;
+  }
+  int64_t x = key_at(t, a), y = key_at(t, b);
+  return x < y ? -1 : x > y;
+}
+static int compare(const Slices *s, int64_t a, int64_t b) {
+  for (int64_t o = 0; o < s->outer; o++)
+    for (int64_t i = 0; i < s->inner; i++) {
+      int d = compare_elements(&s->t, (o * s->n + a) * s->inner + i, (o * s->n + b) * s->inner + i);
+      if (d) return d;
+    }
+  return 0;
+}
+static void merge_sort(const Slices *s, int64_t *v, int64_t *temp) { /* stable, so the first of equal ones leads */
+  for (int64_t w = 1; w < s->n; w *= 2) {
+    for (int64_t lo = 0; lo < s->n; lo += 2 * w) {
+      int64_t mid = lo + w < s->n ? lo + w : s->n, hi = lo + 2 * w < s->n ? lo + 2 * w : s->n, a = lo, b = mid;
+      for (int64_t k = lo; k < hi; k++) temp[k] = b >= hi || (a < mid && compare(s, v[a], v[b]) <= 0) ? v[a++] : v[b++];
+    }
+    memcpy(v, temp, (size_t)s->n * 8);
+  }
+}
+typedef struct Groups {           /* of equal slices */
+  int64_t n, *first, *count, *of; /* of: the group of each slice */
+} Groups;
+static void group(const Slices *s, const int64_t *sorted, Groups *g, bool by_value, int64_t *order) {
+  g->n = 0;
+  for (int64_t i = 0; i < s->n; i++) {
+    if (!i || compare(s, sorted[i - 1], sorted[i])) g->first[g->n] = sorted[i], g->count[g->n++] = 0;
+    g->count[g->n - 1]++, g->of[sorted[i]] = g->n - 1;
+  }
+  if (by_value) return;
+  /* by first occurrence: slices in order meet their groups in that order */
+  int64_t *first = order, *count = order + s->n, *to = order + 2 * s->n, n = 0;
+  for (int64_t k = 0; k < g->n; k++) to[k] = -1;
+  for (int64_t i = 0; i < s->n; i++) {
+    int64_t k = g->of[i];
+    if (to[k] < 0) first[n] = g->first[k], count[n] = g->count[k], to[k] = n++;
+    g->of[i] = to[k];
+  }
+  memcpy(g->first, first, (size_t)n * 8), memcpy(g->count, count, (size_t)n * 8);
+}
+static void put_slices(tn_call *c, const Slices *s, const int64_t *pick, int64_t n, int32_t rank, const int64_t *dim) { /* result 0 */
+  uint64_t size;
+  tenon_value v;
+  void *to = s->t.dtype == TN_STR ? op_temp(c, (uint64_t)(s->outer * n * s->inner) * sizeof(tenon_str), &size)
+                                  : op_out(c, 0, s->t.dtype, rank, dim);
+  if (!to) return;
+  for (int64_t o = 0; o < s->outer; o++)
+    for (int64_t k = 0; k < n; k++)
+      for (int64_t i = 0; i < s->inner; i++) copy_element(&s->t, (o * s->n + pick[k]) * s->inner + i, to, (o * n + k) * s->inner + i);
+  if (s->t.dtype != TN_STR) return;
+  if (val_strings_of(c, &v, rank, dim, to)) op_out_val(c, 0, &v);
+  tn_free(c->f->run->m, to, size);
+}
+static void put_i64(tn_call *c, uint32_t k, int64_t n, const int64_t *v) {
+  int64_t *to = op_out(c, k, TN_I64, 1, &n);
+  if (to && n) memcpy(to, v, (size_t)n * 8);
+}
+static bool slices_of(tn_call *c, Slices *s, int32_t *rank, int64_t *dim, int32_t *axis) {
+  const tn_attr *a = op_attr(c, "axis");
+  if (!op_in(c, 0, &s->t)) return false;
+  if (tn_dtypes[s->t.dtype].stored < 8) return tn_op_fail(c, "%s is not supported here", tn_dtypes[s->t.dtype].name), false;
+  *rank = 1, *axis = 0, s->outer = s->inner = 1, s->n = tensor_size(&s->t);
+  if (!a) return true;
+  if (!axis_of(c, &s->t, a->i, &s->outer, &s->inner, axis)) return false;
+  *rank = s->t.rank, s->n = s->t.dim[*axis];
+  memcpy(dim, s->t.dim, sizeof s->t.dim);
+  return true;
+}
+tn_op tn_op_unique;
+void tn_op_unique(tn_call *c) {
+  Slices s;
+  int64_t dim[TN_MAX_RANK];
+  int32_t rank, axis;
+  uint64_t size;
+  if (!slices_of(c, &s, &rank, dim, &axis) || (s.t.dtype != TN_STR && !has_keys(c, &s.t))) return;
+  int64_t n = s.n, *v = op_temp(c, (uint64_t)n * 8 * 8 + 8, &size);
+  if (!v) return;
+  Groups g = {0, v + 2 * n, v + 3 * n, v + 4 * n};
+  for (int64_t i = 0; i < n; i++) v[i] = i;
+  merge_sort(&s, v, v + n);
+  group(&s, v, &g, attr_int(c, "sorted", 1), v + 5 * n);
+  dim[axis] = g.n;
+  put_slices(c, &s, g.first, g.n, rank, dim);
+  if (op_wanted(c, 1)) put_i64(c, 1, g.n, g.first);
+  if (op_wanted(c, 2)) put_i64(c, 2, n, g.of);
+  if (op_wanted(c, 3)) put_i64(c, 3, g.n, g.count);
+  tn_free(c->f->run->m, v, size);
+}
+
+/* ---- Compress, NonZero ---- */
+tn_op tn_op_compress, tn_op_non_zero;
+void tn_op_compress(tn_call *c) {
+  Slices s;
+  tn_tensor cond;
+  int64_t dim[TN_MAX_RANK], n = 0;
+  int32_t rank, axis;
+  uint64_t size;
+  if (!slices_of(c, &s, &rank, dim, &axis) || !op_in(c, 1, &cond)) return;
+  int64_t *pick = op_temp(c, (uint64_t)s.n * 8, &size), m = tensor_size(&cond);
+  for (int64_t i = 0; pick && i < s.n && i < m; i++)
+    if (tensor_i64(&cond, i)) pick[n++] = i;
+  dim[axis] = n;
+  if (pick) put_slices(c, &s, pick, n, rank, dim);
+  tn_free(c->f->run->m, pick, size);
+}
+void tn_op_non_zero(tn_call *c) {
+  tn_tensor t;
+  int64_t count = 0, k = 0;
+  if (!op_in(c, 0, &t) || !has_keys(c, &t)) return;
+  int64_t zero = t.dtype == TN_U64 ? INT64_MIN : 0, n = tensor_size(&t);
+  for (int64_t i = 0; i < n; i++) count += key_at(&t, i) != zero;
+  int64_t dim[2] = {t.rank, count}, *to = op_out(c, 0, TN_I64, 2, dim);
+  for (int64_t i = 0; to && i < n; i++) {
+    if (key_at(&t, i) == zero) continue;
+    for (int64_t a = t.rank - 1, rest = i; a >= 0; rest /= t.dim[a--]) to[a * count + k] = rest % t.dim[a];
+    k++;
+  }
+}
+
+/* ---- NonMaxSuppression ---- */
+typedef struct Box {
+  float y0, x0, y1, x1;
+} Box;
+static Box box_of(const float *p, bool center) {
+  if (center) return (Box){p[1] - p[3] / 2, p[0] - p[2] / 2, p[1] + p[3] / 2, p[0] + p[2] / 2};
+  return (Box){p[0] < p[2] ? p[0] : p[2], p[1] < p[3] ? p[1] : p[3], p[0] < p[2] ? p[2] : p[0], p[1] < p[3] ? p[3] : p[1]};
+}
+static float area(Box b) { return (b.y1 - b.y0) * (b.x1 - b.x0); }
+static bool overlaps(Box a, Box b, float limit) {
+  Box in = {a.y0 > b.y0 ? a.y0 : b.y0, a.x0 > b.x0 ? a.x0 : b.x0, a.y1 < b.y1 ? a.y1 : b.y1, a.x1 < b.x1 ? a.x1 : b.x1};
+  if (in.y1 - in.y0 <= 0 || in.x1 - in.x0 <= 0) return false;
+  float both = area(in), all = area(a) + area(b) - both;
+  return area(a) > 0 && area(b) > 0 && all > 0 && both / all > limit;
+}
+typedef struct Nms {
+  const float *boxes, *scores; /* of one batch and class */
+  int64_t n, most;
+  float iou, least;
+  bool has_least, center;
+} Nms;
+/* Indices of the boxes that stay, in h[].index; returns how many. h has room for n. */
+static int64_t keep(const Nms *m, Item *h) {
+  int64_t n = 0, kept = 0;
+  for (int64_t i = 0; i < m->n; i++)
+    if (!m->has_least || m->scores[i] > m->least) h[n++] = (Item){float_key((double)m->scores[i]), i};
+  for (int64_t i = n / 2 - 1; i >= 0; i--) sift(h, n, i);
+  for (int64_t k = n - 1; k > 0; k--) {
+    Item t = h[0];
+    h[0] = h[k], h[k] = t;
+    sift(h, k, 0);
+  }
+  for (int64_t i = 0; i < n && kept < m->most; i++) {
+    Box b = box_of(m->boxes + h[i].index * 4, m->center);
+    bool stays = true;
+    for (int64_t k = 0; k < kept && stays; k++) stays = !overlaps(b, box_of(m->boxes + h[k].index * 4, m->center), m->iou);
+    if (stays) h[kept++] = h[i];
+  }
+  return kept;
+}
+static double scalar(tn_call *c, uint32_t i, double dflt) {
+  tn_tensor t;
+  return op_in(c, i, &t) && tensor_size(&t) ? tensor_f64(&t, 0) : dflt;
+}
+tn_op tn_op_non_max_suppression;
+void tn_op_non_max_suppression(tn_call *c) {
+  tn_tensor b, s;
+  uint64_t size_h, size_out;
+  if (!op_in(c, 0, &b) || !op_in(c, 1, &s)) return;
+  if (b.dtype != TN_F32 || s.dtype != TN_F32 || b.rank != 3 || s.rank != 3 || b.dim[2] != 4 || b.dim[0] != s.dim[0] || b.dim[1] != s.dim[2])
+    return tn_op_fail(c, "boxes and scores are not float [B,N,4] and [B,C,N]");
+  int64_t batch = s.dim[0], classes = s.dim[1], n = s.dim[2], total = 0;
+  double most = scalar(c, 2, 0);
+  Nms m = {.n = n, .most = most > (double)n ? n : (int64_t)most, .center = attr_int(c, "center_point_box", 0)};
+  m.iou = (float)scalar(c, 3, 0), m.has_least = op_has(c, 4), m.least = (float)scalar(c, 4, 0);
+  if (m.most < 0) m.most = 0;
+  Item *h = op_temp(c, (uint64_t)n * sizeof *h, &size_h);
+  int64_t *out = op_temp(c, (uint64_t)(batch * classes * m.most) * 24, &size_out);
+  for (int64_t i = 0; h && out && i < batch * classes && !tn_stop(c->f); i++) {
+    m.boxes = (const float *)b.data + i / classes * n * 4, m.scores = (const float *)s.data + i * n;
+    int64_t kept = keep(&m, h);
+    for (int64_t k = 0; k < kept; k++, total++)
+      out[3 * total] = i / classes, out[3 * total + 1] = i % classes, out[3 * total + 2] = h[k].index;
+  }
+  int64_t dim[2] = {total, 3}, *to = h && out ? op_out(c, 0, TN_I64, 2, dim) : NULL;
+  if (to && total) memcpy(to, out, (size_t)total * 24);
+  tn_free(c->f->run->m, h, size_h), tn_free(c->f->run->m, out, size_out);
+}
