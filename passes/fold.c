@@ -6,29 +6,41 @@
 #include <string.h>
 
 typedef struct Axes {
-  bool reduced[MAX_RANK];
-  bool any;
+  IExpr *reduced[MAX_RANK]; // 0 or 1
 } Axes;
 static Axes axes_of_node(Lower *L, Node *n) {
-  Axes a = {0};
+  Axes a;
   int rank = n->in[0]->type->rank;
-  if (n->op->id == OP_GlobalAveragePool || n->op->id == OP_GlobalMaxPool || n->op->id == OP_GlobalLpPool) {
-    for (int d = 2; d < rank; d++) a.reduced[d] = a.any = true;
-    return a;
-  }
+  bool spatial = n->op->id == OP_GlobalAveragePool || n->op->id == OP_GlobalMaxPool || n->op->id == OP_GlobalLpPool;
+  for (int d = 0; d < rank; d++) a.reduced[d] = ix(spatial && d >= 2);
+  if (spatial) return a;
   Value *in = node_in(n, 1);
-  int64_t count = 0, k;
+  int64_t count = 0;
   if (in && !ix_const(in->type->dim[0], &count)) fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the number of axes must be known when the model is compiled");
-  if (!count) {
-    bool all = !attr_int(n, "noop_with_empty_axes");
-    for (int d = 0; d < rank; d++) a.reduced[d] = all;
-    return a.any = all && rank, a;
-  }
-  for (int i = 0; i < count; i++) {
-    if (!ix_const(pull_scalar_index(L, in, i), &k)) fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the axes must be known when the model is compiled");
-    a.reduced[k < 0 ? k + rank : k] = a.any = true;
+  for (int d = 0; d < rank; d++) {
+    if (!count) a.reduced[d] = ix(!attr_int(n, "noop_with_empty_axes"));
+    for (int i = 0; i < count; i++) a.reduced[d] = ix_add(a.reduced[d], is_axis(pull_scalar_index(L, in, i), d, rank));
   }
   return a;
+}
+// The operand's index: a reduced dim runs over its reduce variable, a kept one follows the result's. A dim of which only the run knows does
+// both: its reduce loop has extent 1 or the dim, and the result index counts only if it is kept.
+static void fold_index(Fold *f, const Axes *a, const Type *x, int out_rank, IExpr **at) {
+  bool keep = out_rank == x->rank;
+  IExpr *before = ix(0); // kept dims so far
+  for (int d = 0; d < x->rank; d++) {
+    IExpr *r = a->reduced[d], *kept = ix_not(r), *o = keep ? f->out[d] : NULL;
+    int64_t p;
+    if (!keep && ix_const(before, &p) && ix_is(r, 0)) o = f->out[p];
+    if (!o) {
+      o = ix(0);
+      for (int k = 0; k <= d && k < out_rank; k++) o = ix_add(o, ix_mul(f->out[k], ix_eq(before, ix(k))));
+    }
+    if (ix_is(r, 0)) at[d] = o;
+    else if (ix_is(r, 1)) at[d] = ix_is(x->dim[d], 1) ? ix(0) : fold_axis(f, "r", x->dim[d]);
+    else at[d] = ix_add(keep ? o : ix_mul(o, kept), fold_axis(f, "r", ix_select(r, x->dim[d], ix(1))));
+    before = ix_add(before, kept);
+  }
 }
 
 typedef struct RowNames {
@@ -76,15 +88,9 @@ static Ex *row_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
 void fold_row(Lower *, Node *, Fold *);
 void fold_row(Lower *L, Node *n, Fold *f) {
   Value *x = n->in[0];
-  int rank = x->type->rank;
   Axes a = axes_of_node(L, n);
-  bool keep = n->out[0]->type->rank == rank;
   IExpr *at[MAX_RANK] = {0};
-  for (int d = 0, o = 0; d < rank; d++) {
-    if (!a.reduced[d]) at[d] = f->out[keep ? d : o];
-    else at[d] = ix_is(x->type->dim[d], 1) ? ix(0) : fold_axis(f, "r", x->type->dim[d]);
-    o += !a.reduced[d];
-  }
+  fold_index(f, &a, x->type, n->out[0]->type->rank, at);
   const char *formula = lowering(n)->formula, *semi = strchr(formula, ';'), *end = strrchr(formula, ';');
   char term[64];
   snprintf(term, sizeof term, "%.*s", (int)(end - semi - 1), semi + 1);

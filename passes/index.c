@@ -10,6 +10,9 @@ int axis_of(const Node *n, const char *name, int rank) {
   return (int)(a < 0 ? a + rank : a);
 }
 
+// [axis a is d], where negative axes count from the end.
+IExpr *is_axis(IExpr *a, int d, int rank) { return ix_add(ix_eq(a, ix(d)), ix_eq(a, ix(d - rank))); }
+
 // Element i of an integer operand as an index expression in lo..hi: exact when known, else loaded (and clamped) at run time.
 IExpr *operand_index(Lower *L, Value *v, IExpr *i, int64_t lo, int64_t hi) {
   int64_t k;
@@ -109,12 +112,15 @@ Ex *index_slice(Lower *L, Node *n, int out, IExpr *const *idx) {
   IExpr *at[MAX_RANK];
   memcpy(at, idx, (size_t)rank * sizeof *idx);
   count = ix_const(dim(n->in[1], 0), &k) ? (int)k : 0;
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count; i++) { // axes that only the run knows: each one may be meant
     IExpr *a = node_in(n, 3) ? pull_scalar_index(L, n->in[3], i) : ix(i);
-    if (!ix_const(a, &k)) fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the axes of Slice must be known when the model is compiled");
-    int d = (int)(k < 0 ? k + rank : k);
-    Range1 r = slice_range(L, n, i, dim(x, d));
-    at[d] = ix_add(r.start, ix_mul(idx[d], r.step));
+    for (int d = 0; d < rank; d++) {
+      IExpr *meant = is_axis(a, d, rank);
+      if (ix_is(meant, 0)) continue;
+      Range1 r = slice_range(L, n, i, dim(x, d));
+      IExpr *there = ix_add(r.start, ix_mul(idx[d], r.step));
+      at[d] = ix_select(meant, there, at[d]);
+    }
   }
   return pull(L, x, at);
 }
@@ -166,12 +172,12 @@ static IExpr *pad_begin(Lower *L, Node *n, int d, int rank) {
   Value *axes = node_in(n, 3);
   if (!axes) return operand_index(L, n->in[1], ix(d), -big, big);
   int count = ix_const(dim(axes, 0), &k) ? (int)k : 0;
+  IExpr *begin = ix(0);
   for (int i = 0; i < count; i++) {
-    IExpr *a = pull_scalar_index(L, axes, i);
-    if (!ix_const(a, &k)) fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the axes of Pad must be known when the model is compiled");
-    if ((k < 0 ? k + rank : k) == d) return operand_index(L, n->in[1], ix(i), -big, big);
+    IExpr *meant = is_axis(pull_scalar_index(L, axes, i), d, rank);
+    if (!ix_is(meant, 0)) begin = ix_add(begin, ix_mul(meant, operand_index(L, n->in[1], ix(i), -big, big)));
   }
-  return ix(0);
+  return begin;
 }
 static IExpr *reflect(IExpr *i, IExpr *size) { // no edge repeat: period 2 (n - 1)
   IExpr *last = ix_addk(size, -1), *m = ix_mod(i, ix_max(ix_scale(last, 2), ix(1)));

@@ -143,6 +143,7 @@ static void constants(Program *p) {
     if (!ix_const(hbuf_size(b), &n)) bug("constant %s has no constant size", b->name);
     p->weights = b->coffset + dtype_bytes(b->type->dtype, n);
   }
+  if (!p->weights) p->weights = ALIGN; // an empty segment cannot be mapped
 }
 void pass_memory(Program *p, const Options *o) {
   (void)o;
