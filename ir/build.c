@@ -10,301 +10,9 @@
 //   - a reader outside a band of the stage's own axis sees all its iterations, so it asks for the whole tile of that band;
 //   - output axes, reduce axes and carried axes cover the tile of the last open band of that axis, or the whole axis.
 // An axis is carried if it is ordered, or if the stage reads its own result elsewhere along it: all of it is needed, in order.
-#include "kernel.h"
+#include "build_internal.h"
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Region {
-  IExpr *lo, *ext;
-} Region;
-typedef struct Open { // an open band: tile [at, at+step) of axis; limit: guard at < limit (NULL: exact)
-  Atom *axis;
-  IExpr *at, *limit;
-  int64_t step, serial;
-  LoopMap map;
-} Open;
-typedef struct Memo { // a region, while the path it was computed under is open
-  int64_t serial;
-  Region r;
-} Memo;
-typedef struct Info { // what build knows of a stage
-  Stage *st;
-  StageSched *row;
-  Atom *axis[MAX_AXES];
-  int dim[MAX_AXES]; // which dimension of the temp it fills the axis indexes, alone; -1: none
-  bool carried[MAX_AXES];
-  bool checked; // it holds a let that may report: its predicate must be exact
-  Ex **load;    // of temps
-  int nload, cload;
-  Memo *memo; // [axis][depth]
-} Info;
-typedef struct Temp {
-  int first, last, writer; // stages that touch it; first = -1: none
-  Buf *home;               // current storage, and where in the temp it begins
-  IExpr *lo[MAX_RANK];
-} Temp;
-typedef struct Build {
-  Kernel *k;
-  Schedule *s;
-  Info *st;
-  Temp *temp; // by buffer id
-  Open path[MAX_BANDS];
-  int64_t serial;
-  Tree **tail;
-  bool threads; // some band maps to threads: barriers are needed
-} Build;
-
-#define BAD(...) fail(EXIT_INVALID, "schedule.invalid", NOWHERE, __VA_ARGS__)
-
-/* ---- the schedule made complete and checked ---- */
-
-static int plain_split(Schedule *s, IExpr *axis) { // an unsplit split of the axis
-  for (int i = 0; i < s->nsplit; i++)
-    if (s->split[i].axis == ix_var_of(axis) && !s->split[i].n && !s->split[i].edge[0] && !s->split[i].edge[1]) return i;
-  Sym name = ix_var_of(axis)->name;
-  for (int i = 0, tries = 1; i < s->nsplit; i++)
-    if (s->split[i].name == name) name = sym_fmt("%s_%d", ix_var_of(axis)->name, ++tries), i = -1;
-  sched_split(s, name, axis, "");
-  return s->nsplit - 1;
-}
-
-static void complete_schedule(Kernel *k) { // stages without bands: plain loops in axis order
-  if (!k->sched) k->sched = NEW(Schedule);
-  for (int i = 0; i < k->nstage; i++) {
-    StageSched *row = &k->sched->stage[i];
-    if (row->nband) continue;
-    for (int j = 0; j < k->stage[i]->nax; j++)
-      row->band[row->nband++] = (Band){(uint16_t)plain_split(k->sched, k->stage[i]->ax[j]), 0, MAP_SEQ};
-  }
-}
-
-static void check_prefix(const Kernel *k, int s) {
-  const StageSched *row = &k->sched->stage[s], *before = row - 1;
-  if (!row->shared) return;
-  if (!s || row->shared > row->nband || row->shared > before->nband)
-    BAD("%s.%s shares %d bands with a stage that has fewer", k->name, k->stage[s]->name, row->shared);
-  for (int i = 0; i < row->shared; i++)
-    if (row->band[i].split != before->band[i].split || row->band[i].level != before->band[i].level)
-      BAD("%s.%s: band %d is not that of the stage before", k->name, k->stage[s]->name, i);
-}
-
-static void check_levels(const Kernel *k, int s) { // levels outermost first, each once
-  const StageSched *row = &k->sched->stage[s];
-  for (int i = 0; i < row->nband; i++) {
-    int want = 0;
-    for (int j = 0; j < i; j++) want += row->band[j].split == row->band[i].split;
-    if (row->band[i].level != want)
-      BAD("%s.%s: level %d of split %s comes before level %d", k->name, k->stage[s]->name, row->band[i].level,
-          k->sched->split[row->band[i].split].name, want);
-  }
-}
-
-// Ordered axes run one inside the other, in axis order, all levels of one before the next.
-static void check_ordered(const Kernel *k, int s) {
-  const StageSched *row = &k->sched->stage[s];
-  const Stage *st = k->stage[s];
-  for (int i = 0, at = -1; i < row->nband; i++) {
-    int a = stage_axis(st, k->sched->split[row->band[i].split].axis);
-    if (a < 0 || st->kind[a] != AXIS_ORDERED) continue;
-    if (a < at || (row->band[i].map != MAP_SEQ && row->band[i].map != MAP_UNROLL))
-      BAD("%s.%s: ordered axis %s is reordered or parallel", k->name, st->name, ix_var_of(st->ax[a])->name);
-    at = a;
-  }
-}
-
-static void check_schedule(const Kernel *k) {
-  for (int s = 0; s < k->nstage; s++) check_prefix(k, s), check_levels(k, s), check_ordered(k, s);
-}
-
-/* ---- what the stages read and write ---- */
-
-typedef struct Scan {
-  Build *b;
-  Info *info;
-} Scan;
-
-static void note_site(Atom *a, void *u) {
-  LetDef *d = a->kind == ATOM_LET ? a->def : NULL;
-  if (d && d->site >= 0) *(bool *)u = true;
-}
-
-static void note_carried(Info *in, const Ex *e) { // the stage reads its own result
-  for (int a = 0; a < in->st->nax; a++)
-    for (int i = 0; i < e->buf->rank; i++)
-      if (in->st->ix[i] == in->st->ax[a] && e->ix[i] != in->st->ix[i]) in->carried[a] = true;
-}
-
-static void scan_ex(Ex *e, void *u) {
-  Info *in = ((Scan *)u)->info;
-  for (int i = 0; e->buf && i < e->buf->rank; i++) ix_atoms(e->ix[i], note_site, &in->checked);
-  for (int i = 0; i < e->npred; i++) ix_atoms(e->pred[i], note_site, &in->checked);
-  if (e->op == S_IX) ix_atoms(e->ix[0], note_site, &in->checked);
-  if (e->op != S_LOAD) return;
-  if (e->buf == in->st->out) note_carried(in, e);
-  if (e->buf->kind == BUF_TEMP) PUSH(in->load, in->nload, in->cload, e);
-}
-
-static int dim_of_axis(const Stage *st, IExpr *axis) {
-  for (int i = 0; st->out->kind == BUF_TEMP && i < st->out->rank; i++)
-    if (st->ix[i] == axis) return i;
-  return -1;
-}
-
-static void scan_stage(Build *b, int s) {
-  Info *in = &b->st[s];
-  in->st = b->k->stage[s], in->row = &b->s->stage[s];
-  in->memo = NEWN(Memo, in->st->nax * (MAX_BANDS + 1));
-  for (int i = 0; i < in->st->nax; i++) {
-    in->axis[i] = ix_var_of(in->st->ax[i]);
-    in->dim[i] = dim_of_axis(in->st, in->st->ax[i]);
-    in->carried[i] = in->st->kind[i] == AXIS_ORDERED;
-  }
-  for (int i = 0; i < in->st->out->rank; i++) ix_atoms(in->st->ix[i], note_site, &in->checked);
-  for (int i = 0; i < in->st->npred; i++) ix_atoms(in->st->pred[i], note_site, &in->checked);
-  stage_walk(in->st, scan_ex, &(Scan){b, in});
-  for (int i = 0; i < in->row->nband; i++) b->threads |= in->row->band[i].map >= MAP_THREAD_X;
-}
-
-static bool touches(const Info *in, const Buf *t) {
-  if (in->st->out == t) return true;
-  for (int i = 0; i < in->nload; i++)
-    if (in->load[i]->buf == t) return true;
-  return false;
-}
-
-static void scan_temps(Build *b) {
-  for (int t = 0; t < b->k->nbuf; t++) {
-    Temp *p = &b->temp[t];
-    p->first = p->last = p->writer = -1;
-    for (int s = 0; b->k->buf[t]->kind == BUF_TEMP && s < b->k->nstage; s++) {
-      if (!touches(&b->st[s], b->k->buf[t])) continue;
-      if (p->first < 0) p->first = s;
-      if (p->writer < 0 && b->st[s].st->out == b->k->buf[t]) p->writer = s;
-      p->last = s;
-    }
-    if (p->first >= 0 && p->writer < 0) bug("%s: temp %s is read but never written", b->k->name, b->k->buf[t]->name);
-  }
-}
-
-/* ---- regions ---- */
-
-static int shared(const Build *b, int s) { return s < b->k->nstage ? b->st[s].row->shared : 0; }
-// Bands that a stage shares with either neighbour; below, its own bands cut its region.
-static int prefix(const Build *b, int s) { return shared(b, s) > shared(b, s + 1) ? shared(b, s) : shared(b, s + 1); }
-static int common(const Build *b, int p, int q) { // bands open around both stages
-  int from = p < q ? p : q, to = p < q ? q : p, c = MAX_BANDS;
-  for (int i = from + 1; i <= to; i++)
-    if (shared(b, i) < c) c = shared(b, i);
-  return c;
-}
-static int last_open(const Build *b, const Atom *axis, int from, int d) {
-  for (int i = d - 1; i >= from; i--)
-    if (b->path[i].axis == axis) return i;
-  return -1;
-}
-static Region tile(const Build *b, int i) { return (Region){b->path[i].at, ix(b->path[i].step)}; }
-static IExpr *end_of(Region r) { return ix_add(r.lo, r.ext); }
-
-static IExpr *lesser(IExpr *x, IExpr *y) { return ix_prove_ge0(ix_sub(y, x)) ? x : ix_prove_ge0(ix_sub(x, y)) ? y : ix_min(x, y); }
-static IExpr *greater(IExpr *x, IExpr *y) { return ix_prove_ge0(ix_sub(y, x)) ? y : ix_prove_ge0(ix_sub(x, y)) ? x : ix_max(x, y); }
-
-static void unite(Region *r, Region q) {
-  if (!r->lo) {
-    *r = q;
-    return;
-  }
-  IExpr *lo = lesser(r->lo, q.lo), *end = greater(end_of(*r), end_of(q));
-  *r = (Region){lo, ix_sub(end, lo)};
-}
-
-// What reaches beyond 0..ext on a side, provably, ends there: those cells do not exist. But a constant extent stays one: it is a tile.
-static Region inside(Region r, IExpr *ext) {
-  IExpr *end = end_of(r), *lo = r.lo;
-  if (lo != ix(0) && ix_prove_ge0(ix_scale(lo, -1))) lo = ix(0);
-  if (end != ext && ix_prove_ge0(ix_sub(end, ext))) end = ext;
-  Region q = {lo, ix_sub(end, lo)};
-  return ix_const(r.ext, NULL) && !ix_const(q.ext, NULL) ? r : q;
-}
-
-static Region region(Build *b, int s, int a, int d);
-static Region current(Build *b, int s, int a, int d);
-
-static void note_let(Atom *a, void *u) {
-  if (a->kind == ATOM_LET) *(bool *)u = true;
-}
-
-// The interval of one index of reader q, its axes eliminated by their regions under c bands. A loaded index may be anywhere.
-static Region reader_interval(Build *b, int q, IExpr *index, IExpr *dim, int c) {
-  IExpr *lo = index, *hi = index, *x;
-  bool anywhere = false;
-  ix_atoms(index, note_let, &anywhere);
-  const Info *in = &b->st[q];
-  for (int j = in->st->nax - 1; j >= 0 && !anywhere; j--) {
-    Atom *v = in->axis[j];
-    if (!ix_has(lo, v) && !ix_has(hi, v)) continue;
-    Region g = region(b, q, j, c);
-    IExpr *last = ix_addk(end_of(g), -1);
-    ix_interval(lo, v, g.lo, last, &lo, &x);
-    ix_interval(hi, v, g.lo, last, &x, &hi);
-    anywhere = ix_has(lo, v) || ix_has(hi, v) || ix_lower(lo) <= -IX_INF || ix_upper(hi) >= IX_INF;
-  }
-  return anywhere ? (Region){ix(0), dim} : (Region){lo, ix_addk(ix_sub(hi, lo), 1)};
-}
-
-// What readers of t ask for in dimension dim, seen from stage s, whose axis there is `axis` (or NULL), under d open bands.
-static Region need(Build *b, Buf *t, int dim, const Atom *axis, int s, int d) {
-  Region r = {0};
-  int own = axis ? last_open(b, axis, 0, d) : -1;
-  for (int q = 0; q < b->k->nstage; q++) {
-    const Info *in = &b->st[q];
-    int c = common(b, s, q) < d ? common(b, s, q) : d;
-    if (in->st->out == t || !touches(in, t)) continue;
-    if (own >= c) unite(&r, tile(b, own));
-    else
-      for (int i = 0; i < in->nload; i++)
-        if (in->load[i]->buf == t) unite(&r, reader_interval(b, q, in->load[i]->ix[dim], t->dim[dim], c));
-  }
-  return r.lo ? inside(r, t->dim[dim]) : (Region){ix(0), t->dim[dim]};
-}
-
-// The extent of an axis, where it depends on other axes of the stage (a causal limit) the largest that their regions allow.
-static IExpr *extent_under(Build *b, int s, int a, int d, Region (*of)(Build *, int, int, int)) {
-  const Info *in = &b->st[s];
-  IExpr *e = in->axis[a]->a, *x;
-  for (int j = in->st->nax - 1; j >= 0; j--) {
-    if (j == a || !ix_has(e, in->axis[j])) continue;
-    Region g = of(b, s, j, d);
-    ix_interval(e, in->axis[j], g.lo, ix_addk(end_of(g), -1), &x, &e);
-  }
-  return e;
-}
-
-static bool follows_readers(const Info *in, int a) { return in->dim[a] >= 0 && !in->carried[a]; }
-
-static Region region(Build *b, int s, int a, int d) {
-  Info *in = &b->st[s];
-  if (!follows_readers(in, a)) {
-    int own = last_open(b, in->axis[a], 0, d);
-    return own >= 0 ? tile(b, own) : (Region){ix(0), extent_under(b, s, a, d, region)};
-  }
-  Memo *m = &in->memo[a * (MAX_BANDS + 1) + d];
-  int64_t serial = d ? b->path[d - 1].serial : 1;
-  if (m->serial != serial) {
-    m->r = inside(need(b, in->st->out, in->dim[a], in->axis[a], s, d), extent_under(b, s, a, d, region));
-    m->serial = serial;
-  }
-  return m->r;
-}
-
-// The region as the stage's own loops see it: below the shared prefix its own bands cut it.
-static Region current(Build *b, int s, int a, int d) {
-  const Info *in = &b->st[s];
-  int p = prefix(b, s), own = last_open(b, in->axis[a], p, d);
-  if (own >= 0) return tile(b, own);
-  if (follows_readers(in, a)) return region(b, s, a, p < d ? p : d);
-  own = last_open(b, in->axis[a], 0, d);
-  return own >= 0 ? tile(b, own) : (Region){ix(0), extent_under(b, s, a, d, current)};
-}
 
 static Tree *append(Build *b, Tree t) {
   Tree *n = mem_copy(&t, sizeof t);
@@ -406,14 +114,14 @@ static void alloc(Build *b, Buf *t, int d, const Store *st) {
   append(b, (Tree){.kind = T_ALLOC, .buf = home});
 }
 
-static const Store *store_of(const Build *b, const Buf *t) {
+const Store *store_of(const Build *b, const Buf *t) {
   for (int i = 0; i < b->s->nstore; i++)
     if (b->s->store[i].temp == t) return &b->s->store[i];
   return NULL;
 }
 
 // Bands outside the storage: all that its stages have in common; fewer if asked, or if a carried axis needs what came before.
-static int alloc_depth(const Build *b, const Buf *t) {
+int alloc_depth(const Build *b, const Buf *t) {
   const Temp *p = &b->temp[t->id];
   int at = p->first == p->last ? prefix(b, p->first) : common(b, p->first, p->last);
   const Store *st = store_of(b, t);
@@ -604,12 +312,6 @@ static void piece(Build *b, BandAt *a, IExpr *offset, IExpr *first, IExpr *count
   if (after) b->tail = after;
 }
 
-static bool lets_in(IExpr *e) {
-  bool yes = false;
-  ix_atoms(e, note_let, &yes);
-  return yes;
-}
-
 static bool halo_proves(const Ex *e, IExpr *p, int64_t coef, const Atom *axis) {
   for (int q = 0; fill_is_else(e->buf, e) && q < e->buf->rank; q++)
     if (coef > 0 ? p == e->ix[q] && e->buf->lay->lo[q] : p != e->ix[q] && ix_has(e->ix[q], (Atom *)(uintptr_t)axis) && e->buf->lay->hi[q])
@@ -622,7 +324,7 @@ static bool clip_bound(Build *b, int s, const Ex *load, IExpr *p, int a, int d, 
   const Info *in = &b->st[s];
   bool affine;
   *coef = ix_coef(p, in->axis[a], &affine);
-  if (!affine || (*coef != 1 && *coef != -1) || lets_in(p) || halo_proves(load, p, *coef, in->axis[a])) return false;
+  if (!affine || (*coef != 1 && *coef != -1) || has_lets(p) || halo_proves(load, p, *coef, in->axis[a])) return false;
   IExpr *zero = ix(0);
   *p0 = ix_subst(p, 1, &in->axis[a], &zero);
   for (int j = 0; j < in->st->nax; j++) {
@@ -736,13 +438,12 @@ static void group(Build *b, int from, int to, int d) { // stages from..to-1 shar
 }
 
 void kernel_build(Kernel *k) {
-  complete_schedule(k);
-  check_schedule(k);
+  build_complete(k);
   Build b = {.k = k, .s = k->sched, .serial = 1};
   b.st = NEWN(Info, k->nstage);
   b.temp = NEWN(Temp, k->nbuf);
-  for (int s = 0; s < k->nstage; s++) scan_stage(&b, s);
-  scan_temps(&b);
+  build_scan(&b);
+  build_check(&b);
   k->tree = NULL;
   b.tail = &k->tree;
   group(&b, 0, k->nstage, 0);

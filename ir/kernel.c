@@ -197,7 +197,7 @@ void kernel_indices(const Kernel *k, void (*f)(IExpr *, void *u), void *u) {
 }
 
 typedef struct Referred {
-  Atom **sym;
+  Atom **sym; // by name: the same order in every process
   int *site;
   int nsym, csym, nsite, csite;
 } Referred;
@@ -216,12 +216,13 @@ static void add_atom(Atom *a, void *u) {
   for (int i = 0; i < r->nsym; i++)
     if (r->sym[i] == a) return;
   PUSH(r->sym, r->nsym, r->csym, a);
-  for (int i = r->nsym - 1; i && a->id < r->sym[i - 1]->id; i--) r->sym[i] = r->sym[i - 1], r->sym[i - 1] = a;
+  for (int i = r->nsym - 1; i && strcmp(a->name, r->sym[i - 1]->name) < 0; i--) r->sym[i] = r->sym[i - 1], r->sym[i - 1] = a;
 }
 static void add_atoms(IExpr *e, void *u) { ix_atoms(e, add_atom, u); }
 
 void kernel_symbols(Kernel *k) {
   Referred r = {0};
+  for (int i = 0; i < k->nsym; i++) add_atom(k->sym[i], &r); // a launch argument stays one, even if build found no use for it
   kernel_indices(k, add_atoms, &r);
   k->sym = r.sym, k->nsym = r.nsym;
   k->site = r.site, k->nsite = r.nsite;

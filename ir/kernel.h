@@ -186,7 +186,7 @@ struct Kernel {
   int nbuf, nstage, nsym, nsite;
   Buf *buf[MAX_BUFS];       // parameters first, in launch order, then temps
   Stage *stage[MAX_STAGES];
-  Atom **sym;               // the ATOM_SYMs that appear, in order of id: launch arguments (kernel_symbols fills it)
+  Atom **sym;               // the ATOM_SYMs that appear, in order of name: launch arguments (kernel_symbols fills it)
   int *site;                // program-wide site numbers that its lets use
   Schedule *sched;          // NULL before schedule
   Tree *tree;               // NULL before build; top-level siblings are phases: run one after the other, each parallel

@@ -789,10 +789,7 @@ Kernel *parse_kernel(Parser *p) {
     else break;
   }
   p->k->tree = parse_tree(p, 0);
-  Kernel found = *p->k;
-  kernel_symbols(&found);
-  p->k->site = found.site, p->k->nsite = found.nsite;
-  if (!p->k->sym) p->k->sym = found.sym, p->k->nsym = found.nsym;
+  kernel_symbols(p->k);
   p->atoms.n = outer;
   return p->k;
 }
