@@ -79,7 +79,7 @@ static bool make_linked(Job *j) {
   if (j->p->weights) obj[n++] = elf_weights(fmt("%s_weights", j->o->name), (uint64_t)j->p->weights, true);
   if (j->o->kind != ARTIFACT_OBJ) obj[n++] = core_blob();
   if (j->o->kind == ARTIFACT_EXE) obj[n++] = main_blob();
-  LinkJob l = {j->o->kind, linker_find(j->o->linker, &j->why), j->o->name, j->tmp, build_id(j->p, j->o, j->nobj, j->obj), n, obj};
+  LinkJob l = {j->o->kind, linker_find(j->o->linker, &j->why), j->o->name, j->tmp, build_id(j->p, j->o, j->nobj, j->obj), n, obj, j->p->weights > 0};
   return l.linker && link_run(&l, &j->why) && place_weights(j);
 }
 _Noreturn static void give_up(const Job *j) {

@@ -48,6 +48,7 @@ typedef struct LinkJob {
   const char *linker, *name, *out, *build_id;
   int nobj;
   const Blob *obj;
+  bool weights; // an object holds .tnweights
 } LinkJob;
 const char *linker_find(const char *wanted, const char **why); // NULL: none
 bool link_run(const LinkJob *, const char **why);

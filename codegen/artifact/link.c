@@ -13,7 +13,7 @@
 // GNU ld makes relro only where all three DATA_SEGMENT_* are; .plt, .plt.got and .plt.sec are apart because its FDE for each starts at
 // its section.
 static const char script[] =
-    "PHDRS { %s ro PT_LOAD FILEHDR PHDRS FLAGS(4); tx PT_LOAD FLAGS(5); rw PT_LOAD FLAGS(6); w PT_LOAD FLAGS(4);\n"
+    "PHDRS { %s ro PT_LOAD FILEHDR PHDRS FLAGS(4); tx PT_LOAD FLAGS(5); rw PT_LOAD FLAGS(6); %s\n"
     "  dyn PT_DYNAMIC FLAGS(6); rel PT_GNU_RELRO FLAGS(4); eh PT_GNU_EH_FRAME FLAGS(4); st PT_GNU_STACK FLAGS(6); note PT_NOTE FLAGS(4); "
     "}\n"
     "SECTIONS { . = SIZEOF_HEADERS;\n"
@@ -38,7 +38,7 @@ static const char script[] =
     " .bss : { *(.bss .bss.*) *(COMMON) } :rw\n"
     " . = DATA_SEGMENT_END(.);\n"
     " . = ALIGN(4096);\n"
-    " .tnweights : { *(.tnweights) } :w\n"
+    " %s\n"
     " /DISCARD/ : { *(.comment) *(.note.gnu.property) *(.note.GNU-stack) }\n"
     "}\n";
 
@@ -150,7 +150,10 @@ static void image_args(Cmd *c, const LinkJob *j) { // what only shared objects a
     arg(c, "-shared"), arg(c, "-soname"), arg(c, fmt("lib%s.so", j->name));
     arg(c, fmt("--version-script=%s", text(c, fmt("{ global: %s_api; local: *; };", j->name))));
   }
-  arg(c, "-T"), arg(c, text(c, fmt(script, exe ? "ph PT_PHDR PHDRS; in PT_INTERP;" : "", exe ? ".interp : { *(.interp) } :ro :in" : "")));
+  const char *w = j->weights ? "w PT_LOAD FLAGS(4);" : "",
+             *section = j->weights ? ".tnweights : { *(.tnweights) } :w" : ""; // no empty segment
+  arg(c, "-T"),
+      arg(c, text(c, fmt(script, exe ? "ph PT_PHDR PHDRS; in PT_INTERP;" : "", w, exe ? ".interp : { *(.interp) } :ro :in" : "", section)));
   static const char *const flags[] = {"-z",
                                       "relro",
                                       "-z",
