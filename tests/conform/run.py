@@ -143,7 +143,8 @@ def run_all(names, args, suite_folder):
 
 def reason(result):
     """The message without what is particular to one model: names, numbers, shapes."""
-    text = re.sub(r"'[^']*'", "'..'", result["text"].split("\n")[0])
+    text = re.sub(r"/\S+/\S+", "FILE", result["text"].split("\n")[0])
+    text = re.sub(r"'[^']*'", "'..'", text)
     text = re.sub(r"\[[^\]]*\]", "[..]", text)
     text = re.sub(r"-?\b\d[\d.e+-]*\b", "N", text)
     return f"{result['stage']}: {text}"

@@ -45,7 +45,9 @@ def spawn(command, timeout=120):
 
 
 def check_exit(done):
-    if done.returncode == 1 or done.returncode < 0:
+    if done.returncode < 0:
+        raise Failed("bug", f"the compiler crashed: signal {-done.returncode}")
+    if done.returncode == 1:
         raise Failed("bug", next((line for line in done.stderr.splitlines() if "internal error" in line), f"exit {done.returncode}: {first_error(done.stderr)}"))
     if done.returncode:
         raise Failed(f"exit {done.returncode}", first_error(done.stderr))
