@@ -24,6 +24,10 @@ IExpr *dim_in(const Node *, int i, int axis);   // negative axes count from the 
 DType dtype_in(const Node *, int i);            // DT_NONE: absent
 bool elems_of(const Value *, Elems *);          // false: not known, or absent
 bool list_of(const Value *, int *n, IExpr ***); // all integer elements, a splat of constant count written out
+bool tensor_elems(const Tensor *, Elems *);
+// The elements of an operand that sizes are made of: where they are not known, they are loaded (at most 64, count known).
+bool shape_operand(const Node *, int i, int *n, IExpr ***);
+bool loaded_itself(const Value *v, IExpr *e);   // is e just what the caller, or v's own computation, gives at run time?
 IExpr *scalar_of(const Value *);                // the one integer element, or NULL
 bool consts_of(const Value *, int *n, const int64_t **); // all elements known integer constants
 int ints_attr(const Node *, const char *name, int64_t *v, int n, int64_t dflt); // v[0..n) filled, with dflt where absent; count given
@@ -37,6 +41,7 @@ void out_sig(Node *, int i, Dims);              // with the signature's dtype
 void out_elems(Node *, int i, Elems);
 void out_ints(Node *, int i, int n, IExpr **);
 IExpr *fresh_dim(Node *, int i, int axis, int64_t lo, int64_t hi); // a dim that depends on data, listed in inferred.fresh
+IExpr *fresh_of(Value *, int axis, int64_t lo, int64_t hi);         // the same for any value
 Sym base_name(Value *);                         // unique and stable: what symbols about a value are named after
 void unknown_rank(Node *, const char *why);     // reported at the end, unless later passes know better
 void wrong(const Node *, const char *format, ...) __attribute__((format(printf, 2, 3))); // the model contradicts the op's definition
@@ -55,6 +60,7 @@ void remove_dim(Dims *, int at);
 void elementwise(Node *);                       // the elements of result 0 from those of the operands, if the op has a value rule
 void view_elems(Node *, const Value *from);     // same elements in the same order
 int64_t const_count(Dims);                      // number of elements, -1: not constant or too many to carry
+void elems_by_strides(Node *, int i, const Value *from, int64_t base, const int64_t *stride); // per axis of the result
 void gather_elems(Node *, int i, const Value *from, int n, const int64_t *index); // element k is from's element index[k]
 
 /* ---- what is known beyond types ---- */
@@ -66,6 +72,7 @@ typedef struct Side {
   const Type **item; // types of a sequence's elements one by one, or NULL
   int nitem;
   Sym name;          // base_name
+  Elems *known;      // of a constant
   bool constant;     // fold will know it: no symbols for it
 } Side;
 Side *side_of(const Value *);

@@ -1,0 +1,371 @@
+// infer_util.c - the vocabulary of the shape rules: operands, results, facts, symbols. See infer_rules.h.
+#include "infer_rules.h"
+#include "infer_state.h"
+#include <string.h>
+
+/* ---- what is known beyond types ---- */
+
+static Side **sides; // by Value.id
+static int nsides;
+static void forget_sides(void) { sides = NULL, nsides = 0; }
+
+Side *side_of(const Value *v) {
+  at_reset(forget_sides);
+  if (v->id >= nsides) {
+    int n = v->id + v->id / 2 + 64;
+    Side **all = NEWN(Side *, n);
+    if (nsides) memcpy(all, sides, sizeof *all * (size_t)nsides);
+    sides = all, nsides = n;
+  }
+  if (!sides[v->id]) sides[v->id] = NEW(Side);
+  return sides[v->id];
+}
+
+/* ---- operands ---- */
+
+Dims dims_of(const Value *v) {
+  Dims s = {.rank = value_rank(v)};
+  for (int i = 0; i < s.rank; i++) s.d[i] = v->type->dim[i];
+  return s;
+}
+
+int rank_in(const Node *n, int i) { return node_in(n, i) ? value_rank(node_in(n, i)) : -1; }
+IExpr *dim_in(const Node *n, int i, int axis) { return value_dim(node_in(n, i), axis); }
+DType dtype_in(const Node *n, int i) {
+  Value *v = node_in(n, i);
+  return v && v->type && v->type->kind == TYPE_TENSOR ? v->type->dtype : DT_NONE;
+}
+
+static bool is_int(DType d) { return dtypes[d].is_int || d == DT_BOOL; }
+static bool is_wide_float(DType d) { return d == DT_F32 || d == DT_F64; }
+
+bool tensor_elems(const Tensor *t, Elems *x) {
+  int64_t n = tensor_count(t);
+  *x = (Elems){.n = (int)n};
+  if (n > ELEMS_MAX || (!is_int(t->dtype) && !is_wide_float(t->dtype))) return false;
+  if (is_int(t->dtype)) x->e = NEWN(IExpr *, n + 1);
+  else x->f = NEWN(FTree *, n + 1);
+  for (int i = 0; i < n; i++)
+    if (x->e) x->e[i] = ix(tensor_int(t, i));
+    else x->f[i] = ft_const(t->dtype == DT_F64, tensor_float(t, i));
+  return true;
+}
+
+// Read once per constant.
+static bool constant_elems(const Value *v, Elems *x) {
+  Side *s = side_of(v);
+  if (!s->known) {
+    s->known = NEW(Elems);
+    if (!tensor_elems(v->data, s->known)) s->known->n = -1;
+  }
+  *x = *s->known;
+  return x->n >= 0;
+}
+
+bool elems_of(const Value *v, Elems *x) {
+  *x = (Elems){0};
+  if (!v) return false;
+  if (v->data) return constant_elems(v, x);
+  const Side *s = side_of(v);
+  if (v->elem) *x = (Elems){v->nelem, v->splat, v->elem, NULL};
+  else if (s->f) *x = (Elems){s->nf, s->fsplat, NULL, s->f};
+  return v->elem || s->f;
+}
+
+bool list_of(const Value *v, int *n, IExpr ***e) {
+  Elems x;
+  if (!elems_of(v, &x) || !x.e || x.n < 0 || x.n > ELEMS_MAX) return false;
+  *n = x.n, *e = x.e;
+  if (!x.splat) return true;
+  *e = NEWN(IExpr *, x.n + 1);
+  for (int i = 0; i < x.n; i++) (*e)[i] = x.e[0];
+  return true;
+}
+
+bool shape_operand(const Node *n, int i, int *count, IExpr ***e) {
+  Value *v = node_in(n, i);
+  if (!v) return false;
+  if (!list_of(v, count, e)) load_elems(v);
+  return list_of(v, count, e);
+}
+
+bool loaded_itself(const Value *v, IExpr *e) {
+  const Atom *a = ix_is_atom(e);
+  if (!a || !a->derived) return false;
+  for (int k = 0; k < inferred.nloaded; k++)
+    if (inferred.loaded[k].sym == a) return inferred.loaded[k].value == v || !inferred.loaded[k].value->def;
+  return false;
+}
+
+IExpr *scalar_of(const Value *v) {
+  Elems x;
+  return elems_of(v, &x) && x.e && (x.n == 1 || x.splat) ? x.e[0] : NULL;
+}
+
+bool consts_of(const Value *v, int *n, const int64_t **k) { return v && value_ints(v, n, k); }
+
+int ints_attr(const Node *n, const char *name, int64_t *v, int count, int64_t dflt) {
+  const int64_t *a = NULL;
+  int given = op_attr(n->op, name) || attr_has(n, name) ? attr_ints(n, name, &a) : 0;
+  for (int i = 0; i < count; i++) v[i] = i < given ? a[i] : dflt;
+  return given;
+}
+
+int axis_in(const Node *n, int64_t axis, int rank) {
+  if (axis >= -rank && axis < rank) return (int)(axis < 0 ? axis + rank : axis);
+  wrong(n, "axis %lld does not exist in a tensor of rank %d", (long long)axis, rank);
+  return 0;
+}
+
+/* ---- results ---- */
+
+// Token i of one side of a signature; the last one stands for all further ones.
+static const char *token(const char *sig, bool result, int i, size_t *len) {
+  const char *arrow = strstr(sig, "->"), *p = result ? arrow + 2 : sig, *end = result ? sig + strlen(sig) : arrow, *last = NULL;
+  for (int k = 0; p < end; k++) {
+    p += strspn(p, " ");
+    size_t m = strcspn(p, " ");
+    if (p >= end || !m) break;
+    last = p, *len = m;
+    if (k == i) break;
+    p += m;
+  }
+  if (!last) return NULL;
+  while (*len && strchr("?*+", last[*len - 1])) --*len;
+  return last;
+}
+
+static int token_count(const char *sig) {
+  int n = 0;
+  for (const char *p = sig, *end = strstr(sig, "->"); p < end; n++) {
+    p += strspn(p, " ");
+    if (p >= end) break;
+    p += strcspn(p, " ");
+  }
+  return n;
+}
+
+DType sig_dtype(const Node *n, int i) {
+  size_t len = 0, m = 0;
+  const char *t = token(n->op->sig, true, i, &len);
+  if (!t) return DT_NONE;
+  if (len == 1 && strchr("bsFWI", *t)) return *t == 'b' ? DT_BOOL : *t == 's' ? DT_STR : *t == 'F' ? DT_F32 : *t == 'W' ? DT_I32 : DT_I64;
+  int count = token_count(n->op->sig);
+  for (int k = 0; k < n->nin; k++) {
+    const char *s = token(n->op->sig, false, k < count ? k : count - 1, &m);
+    if (s && m == len && !memcmp(s, t, m) && dtype_in(n, k) != DT_NONE) return dtype_in(n, k);
+  }
+  return DT_NONE;
+}
+
+void forget_elems(Value *v) {
+  v->elem = NULL, v->nelem = 0, v->splat = false;
+  Side *s = side_of(v);
+  s->f = NULL, s->nf = 0, s->fsplat = false, s->length = NULL, s->item = NULL, s->nitem = 0;
+}
+
+void out_type(Node *n, int i, const Type *t) {
+  Value *v = node_out(n, i);
+  if (!v) return;
+  forget_elems(v);
+  v->type = t;
+}
+
+void out_dims(Node *n, int i, DType d, Dims s) {
+  if (s.rank > MAX_RANK) {
+    unsupported(n, "shape.rank", "a result of rank %d; at most %d is supported", s.rank, MAX_RANK);
+    s.rank = MAX_RANK;
+  }
+  for (int k = 0; k < s.rank; k++)
+    if (s.d[k]->hi < 0 || ix_upper(s.d[k]) < 0) {
+      wrong(n, "dim %d of the result would be %s, which is negative", k, ix_str(s.d[k]));
+      s.d[k] = ix(0);
+    }
+  out_type(n, i, type_tensor(d, s.rank, s.d));
+}
+
+void out_sig(Node *n, int i, Dims s) { out_dims(n, i, sig_dtype(n, i), s); }
+
+void out_elems(Node *n, int i, Elems x) {
+  Value *v = node_out(n, i);
+  if (!v) return;
+  if (x.e && is_int(v->type->dtype)) v->elem = x.e, v->nelem = x.n, v->splat = x.splat;
+  Side *s = side_of(v);
+  if (x.f && is_wide_float(v->type->dtype)) s->f = x.f, s->nf = x.n, s->fsplat = x.splat;
+}
+
+void out_ints(Node *n, int i, int count, IExpr **e) { out_elems(n, i, (Elems){count, false, e, NULL}); }
+
+/* ---- symbols ---- */
+
+typedef struct Name { // who has it
+  Sym name;
+  int id;
+} Name;
+static Name *names;
+static int nnames, cnames;
+static void forget_names(void) { names = NULL, nnames = cnames = 0; }
+
+static bool take(Sym name, int id) {
+  for (int i = 0; i < nnames; i++)
+    if (names[i].name == name) return names[i].id == id;
+  at_reset(forget_names);
+  PUSH(names, nnames, cnames, ((Name){name, id}));
+  return true;
+}
+
+// Values of different regions may have the same name, and symbols must not be mixed up: the second one gets its number appended.
+Sym base_name(Value *v) {
+  Side *s = side_of(v);
+  if (s->name) return s->name;
+  Sym name = v->name && *v->name ? v->name : sym_fmt("v%d", v->id);
+  s->name = take(name, v->id) ? name : sym_fmt("%s~%d", name, v->id);
+  return s->name;
+}
+
+IExpr *fresh_of(Value *v, int axis, int64_t lo, int64_t hi) {
+  IExpr *e = ix_sym(sym_fmt("%s.%d", base_name(v), axis), lo < 0 ? 0 : lo, hi > IX_DIM_MAX ? IX_DIM_MAX : hi < 0 ? 0 : hi);
+  Atom *a = ix_is_atom(e);
+  a->derived = true;
+  for (int k = 0; k < inferred.nfresh; k++)
+    if (inferred.fresh[k].sym == a) return ix_resolve(e);
+  PUSH(inferred.fresh, inferred.nfresh, inferred.cfresh, ((FreshDim){a, v, axis}));
+  return ix_resolve(e);
+}
+
+// A result nobody wants still has dims.
+IExpr *fresh_dim(Node *n, int i, int axis, int64_t lo, int64_t hi) {
+  Value *v = node_out(n, i);
+  return v ? fresh_of(v, axis, lo, hi) : ix_sym(sym_fmt("%s#%d.%d.%d", n->op->name, n->index, i, axis), 0, IX_DIM_MAX);
+}
+
+void load_elems(Value *v) {
+  Dims s = dims_of(v);
+  int64_t count = const_count(s);
+  bool small = v->type->dtype == DT_I32;
+  if (count < 0 || count > 64 || s.rank > 1 || (!small && v->type->dtype != DT_I64) || v->data) return;
+  IExpr **e = NEWN(IExpr *, count + 1);
+  for (int i = 0; i < count; i++) {
+    e[i] = ix_sym(sym_fmt("%s[%d]", base_name(v), i), small ? INT32_MIN : -IX_INF, small ? INT32_MAX : IX_INF);
+    Atom *a = ix_is_atom(e[i]);
+    a->derived = true;
+    bool listed = false;
+    for (int k = 0; k < inferred.nloaded; k++) listed |= inferred.loaded[k].sym == a;
+    if (!listed) PUSH(inferred.loaded, inferred.nloaded, inferred.cloaded, ((Loaded){a, v, i}));
+    e[i] = ix_resolve(e[i]);
+  }
+  v->elem = e, v->nelem = (int)count, v->splat = false;
+}
+
+/* ---- facts ---- */
+
+static void require_text(Node *n, IExpr *ge0, Sym fact) {
+  Graph *g = n->graph;
+  for (int i = 0; i < inferred.nrequired; i++)
+    if (inferred.required[i].expr == ge0 && inferred.required[i].graph == g) return;
+  Sym who = n->name && *n->name ? sym_fmt("%s '%s'", n->op->name, n->name)
+            : n->index >= 0     ? sym_fmt("%s (node %d)", n->op->name, n->index)
+                                : n->op->name;
+  Required r = {ge0, sym_fmt("%s, needed by %s", fact, who), g, n->index};
+  PUSH(inferred.required, inferred.nrequired, inferred.crequired, r);
+}
+
+void require_eq(Node *n, IExpr *a, IExpr *b) {
+  if (a == b) return;
+  a = ix_resolve(a), b = ix_resolve(b);
+  IExpr *d = ix_sub(a, b), *check = ix_sub(d, ix_scale(ix_relu(d), 2));
+  int r = a == b ? 0 : ix_require_eq(a, b);
+  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, check, sym_fmt("%s == %s", ix_str(a), ix_str(b)));
+  else if (r < 0) wrong(n, "%s and %s must be equal", ix_str(a), ix_str(b));
+}
+
+void require_ge0(Node *n, IExpr *e) {
+  e = ix_resolve(e);
+  int r = ix_require_ge0(e);
+  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, e, sym_fmt("%s >= 0", ix_str(e)));
+  else if (r < 0) wrong(n, "%s must not be negative", ix_str(e));
+}
+
+/* ---- broadcasting ---- */
+
+// Does a == 1 imply b == 1?
+static bool ones(IExpr *a, IExpr *b) {
+  Atom *s = ix_is_atom(a);
+  if (s && s->kind == ATOM_SYM) return ix_is(ix_subst(b, 1, &s, (IExpr *[]){ix(1)}), 1);
+  for (int i = 0; i < a->n; i++) { // a = min(x, c) with c > 1 is 1 only if x is
+    Atom *f = a->t[i].fac[0];
+    int64_t c;
+    if (a->t[i].nfac != 1 || f->kind != ATOM_RELU || a->t[i].coef != -1) continue;
+    IExpr *rest = ix_add(a, ix_atom(f)), *other = ix_sub(rest, f->a);
+    if (ix_const(other, &c) && c > 1) return ones(rest, b); // x - relu(x - c)
+    if (ix_const(rest, &c) && c > 1) return ones(other, b); // c - relu(c - x)
+  }
+  return false;
+}
+
+static IExpr *shorter(IExpr *a, IExpr *b) {
+  if (ix_const(a, NULL)) return a;
+  if (ix_const(b, NULL)) return b;
+  return ix_size(a) <= ix_size(b) ? a : b;
+}
+
+static IExpr *undecided(Node *n, IExpr *a, IExpr *b, bool a_not_one, bool b_not_one) {
+  IExpr *one = ix(1), *ok = ix_addk(ix_eq(a, b), -1);
+  if (!a_not_one) ok = ix_add(ok, ix_mul(ix_eq(a, one), ix_not(ix_eq(a, b))));
+  if (!b_not_one) ok = ix_add(ok, ix_mul(ix_eq(b, one), ix_not(ix_eq(a, b))));
+  require_text(n, ok, sym_fmt("%s and %s are equal, or one of them is 1", ix_str(a), ix_str(b)));
+  return a_not_one ? a : b_not_one ? b : ix_bcast(a, b);
+}
+
+IExpr *broadcast_dim(Node *n, IExpr *a, IExpr *b) {
+  IExpr *one = ix(1);
+  if (a == b || b == one) return a;
+  if (a == one) return b;
+  bool a_not_one = ix_differ(a, one), b_not_one = ix_differ(b, one);
+  if (!(a_not_one && b_not_one)) {
+    if (ix_min(a, one) == b) return a;
+    if (ix_min(b, one) == a) return b;
+    if (!ones(a, b) || !ones(b, a)) return undecided(n, a, b, a_not_one, b_not_one);
+  }
+  require_eq(n, a, b);
+  return shorter(a, b);
+}
+
+Dims broadcast(Node *n, Dims a, Dims b) {
+  if (a.rank < b.rank) {
+    Dims t = a;
+    a = b, b = t;
+  }
+  for (int i = 0; i < b.rank; i++) {
+    int j = a.rank - b.rank + i;
+    a.d[j] = broadcast_dim(n, a.d[j], b.d[i]);
+  }
+  return a;
+}
+
+IExpr *product(Dims s, int from, int to) {
+  IExpr *p = ix(1);
+  for (int i = from; i < to; i++) p = ix_mul(p, s.d[i]);
+  return p;
+}
+
+Dims dims(int rank, ...) {
+  Dims s = {.rank = rank};
+  va_list ap;
+  va_start(ap, rank);
+  for (int i = 0; i < rank; i++) s.d[i] = va_arg(ap, IExpr *);
+  va_end(ap);
+  return s;
+}
+
+void insert_dim(Dims *s, int at, IExpr *d) {
+  if (s->rank > MAX_RANK) return; // out_dims will tell
+  for (int i = s->rank; i > at; i--) s->d[i] = s->d[i - 1];
+  s->d[at] = d;
+  s->rank++;
+}
+
+void remove_dim(Dims *s, int at) {
+  for (int i = at; i + 1 < s->rank; i++) s->d[i] = s->d[i + 1];
+  s->rank--;
+}
