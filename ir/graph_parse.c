@@ -173,14 +173,13 @@ static void symbols(Parser *x) {
 // The where clause of a header that starts here, if it has one.
 static void find_symbols(Parser *x) {
   const char *back = x->p;
-  for (; *x->p && *x->p != '{'; x->p++) {
-    if (*x->p == '"') {
-      quoted(x);
-      x->p--;
-    } else if (x->p > x->start && isspace((unsigned char)x->p[-1]) && eat(x, "where")) {
+  for (skip(x); *x->p && *x->p != '{'; skip(x)) {
+    if (*x->p == '"') quoted(x);
+    else if (eat(x, "where")) {
       symbols(x);
       break;
-    }
+    } else if (word_char(*x->p)) word(x);
+    else x->p++;
   }
   x->p = back;
 }
@@ -575,7 +574,9 @@ Graph *graph_parse(const char *text, size_t n, const void *side, size_t nside, c
   return g;
 }
 
-static Parser parser_at(const TextCursor *c) { return (Parser){.p = c->p, .start = c->start, .file = c->file, .side = c->side, .nside = c->nside}; }
+static Parser parser_at(const TextCursor *c) {
+  return (Parser){.p = c->p, .start = c->start, .file = c->file, .side = c->side, .nside = c->nside};
+}
 Tensor *text_tensor(TextCursor *c) {
   Parser x = parser_at(c);
   Tensor *t = tensor(&x);

@@ -126,7 +126,7 @@ static void check_node(Verifier *x, const Node *n, const Graph *g, const Visible
   for (int k = 0; k < n->nin; k++) {
     if (!n->in[k]) continue;
     CHECK(visible(v, n->in[k]), "operand %d (%s) is not defined before it", k, n->in[k]->name ? n->in[k]->name : "");
-    map_put(&x->uses, n->in[k], (char *)map_get(&x->uses, n->in[k]) + 1);
+    map_put(&x->uses, n->in[k], (void *)((uintptr_t)map_get(&x->uses, n->in[k]) + 1));
   }
   for (int k = 0; k < n->nout; k++)
     if (n->out[k]) CHECK(n->out[k]->def == n && n->out[k]->out == k && n->out[k]->graph == g, "result %d does not point back", k);
