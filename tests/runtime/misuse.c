@@ -103,7 +103,7 @@ static void check_fork(int n) {
     MUST(WIFEXITED(st) && WEXITSTATUS(st) <= 1);
     busy += WEXITSTATUS(st);
   }
-  a.stop = 1, pthread_join(t, NULL);
+  atomic_store(&a.stop, 1), pthread_join(t, NULL);
   printf("%d forks during %d runs: every child right, %d found the other's context busy\n", n, a.runs, busy);
   tn_release(mine), tn_release(a.c), tn_close(m);
 }
@@ -164,7 +164,7 @@ static void check_parallel(void) { // many contexts of one model at once
   pthread_t t[N];
   for (int i = 0; i < N; i++) a[i].c = hand_context(m), pthread_create(&t[i], NULL, loop, &a[i]);
   usleep(200000);
-  for (int i = 0; i < N; i++) a[i].stop = 1, pthread_join(t[i], NULL), tn_release(a[i].c);
+  for (int i = 0; i < N; i++) atomic_store(&a[i].stop, 1), pthread_join(t[i], NULL), tn_release(a[i].c);
   for (int i = 0; i < N; i++) MUST(a[i].runs && !memcmp(a[i].y, hand_want, sizeof a[i].y));
   tn_close(m);
 }

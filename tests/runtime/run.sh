@@ -8,11 +8,16 @@ cc=${CC:-gcc} runs=${RUNS:-2000}
 flags="-std=gnu17 -O1 -g -Wall -Wextra -Wshadow -Werror -fno-strict-aliasing -I. -Iruntime/include -D_GNU_SOURCE"
 core="runtime/pool.c runtime/threads.c runtime/model.c runtime/check.c runtime/run.c runtime/value.c runtime/host.c runtime/cpu.c runtime/dtype.c runtime/entry.S"
 build() { $cc $flags $1 tests/runtime/$2.c $core -lpthread -ldl -o "$out/$3"; }
-build -fsanitize=thread stress stress_tsan && "$out/stress_tsan" "$runs"
-build "-fsanitize=thread -DTN_PAUSE=stress_pause" stress stress_pause && "$out/stress_pause" $((runs / 5))
-build -fsanitize=address,undefined stress stress_asan && "$out/stress_asan" "$runs"
-build -fsanitize=thread misuse misuse_tsan && "$out/misuse_tsan" 0
-build -fsanitize=address,undefined misuse misuse_asan && "$out/misuse_asan" 50
+build -fsanitize=thread stress stress_tsan
+"$out/stress_tsan" "$runs"
+build "-fsanitize=thread -DTN_PAUSE=stress_pause" stress stress_pause
+"$out/stress_pause" $((runs / 5))
+build -fsanitize=address,undefined stress stress_asan
+"$out/stress_asan" "$runs"
+build -fsanitize=thread misuse misuse_tsan
+"$out/misuse_tsan" 0
+build -fsanitize=address,undefined misuse misuse_asan
+"$out/misuse_asan" 50
 
 quota() { # DIR CGROUP (FILE TEXT)..
   rm -rf "$out/fake"; mkdir -p "$out/fake/proc/self" "$out/fake/sys/fs/cgroup/$1"; printf '%b' "$2" > "$out/fake/proc/self/cgroup"; shift 2
