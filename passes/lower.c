@@ -358,6 +358,45 @@ static void symbols(Program *p) {
   p->sym = order;
 }
 
+/* ---- names for expressions of symbols that the run sets ---- */
+static bool depends(IExpr *e, const Atom *a);
+static void depends_atom(Atom *x, void *u) {
+  struct { const Atom *a; bool yes; } *d = u;
+  d->yes |= x == d->a || (x->kind == ATOM_SYM && x->def && depends(x->def, d->a));
+}
+static bool depends(IExpr *e, const Atom *a) {
+  struct { const Atom *a; bool yes; } d = {a, false};
+  ix_atoms(e, depends_atom, &d);
+  return d.yes;
+}
+// Behind a statement that sets symbol a: every name that depends on it, in order of definition. Returns the last statement.
+static HStmt *rename_after(const Program *p, HStmt *s, HStmt **place, const Atom *a) {
+  for (int i = p->nentry; i < p->nsym; i++) {
+    Atom *x = p->sym[i];
+    if (!x->def || !depends(x->def, a)) continue;
+    HStmt *l = NEW(HStmt);
+    l->kind = HS_LET, l->site = -1, l->sym = x, l->expr = x->def, l->next = *place;
+    *place = l, place = &l->next, s = l;
+  }
+  return s;
+}
+static void name_expressions(const Program *p, HStmt *s) {
+  for (; s; s = s->next) {
+    name_expressions(p, s->body), name_expressions(p, s->other);
+    if (s->kind == HS_LOOP) rename_after(p, s, &s->body, s->sym);
+    else if (s->sym) s = rename_after(p, s, &s->next, s->sym);
+    if (s->kind != HS_CALL) continue;
+    for (int i = s->nin; i < s->nbuf; i++) {
+      const Type *t = s->buf[i] ? s->buf[i]->type : NULL;
+      HStmt *at = s;
+      for (int d = 0; t && t->kind == TYPE_TENSOR && d < t->rank; d++) {
+        Atom *a = ix_is_atom(t->dim[d]);
+        if (a && a->kind == ATOM_SYM && !a->def && !a->bound) at = rename_after(p, at, &at->next, a);
+      }
+    }
+  }
+}
+
 static void inputs(Lower *L, Graph *g) {
   Program *p = L->prog;
   p->in = NEWN(HIo, g->nin + 1), p->nin = g->nin;
@@ -380,9 +419,10 @@ static void outputs(Lower *L, Graph *g) {
   p->out = NEWN(HIo, g->nout + 1), p->nout = g->nout;
   for (int i = 0; i < g->nout; i++) {
     Value *v = g->out[i];
-    HBuf *b = program_buf(p, v->name, v->type, PLACE_OUTPUT);
+    Sym name = g->out_name[i] ? g->out_name[i] : v->name ? v->name : sym_fmt("output_%d", i);
+    HBuf *b = program_buf(p, name, v->type, PLACE_OUTPUT);
     b->index = i, b->exact = dense(v->type) && type_at_entry(v->type);
-    p->out[i] = (HIo){.name = v->name, .type = v->type, .buf = b, .pair = -1, .pair_axis = -1};
+    p->out[i] = (HIo){.name = name, .type = v->type, .buf = b, .pair = -1, .pair_axis = -1};
     if (v->def && !v->data && v->graph == g && !vinfo(v)->hbuf) vinfo(v)->hbuf = b;
   }
 }
@@ -413,6 +453,7 @@ Program *pass_lower(Graph *g, const Options *opt) {
   lower_graph(&L, g);
   copy_outputs(&L, g);
   symbols(L.prog);
+  name_expressions(L.prog, L.prog->body);
   return L.prog;
 }
 

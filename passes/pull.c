@@ -174,6 +174,8 @@ IExpr *pull_scalar_index(Lower *L, Value *v, int64_t i) {
 typedef struct Names {
   Lower *L;
   Node *n;
+  int second;   // which operand y is: variadic ops apply their formula pair by pair
+  Ex *so_far;   // x, then
   int rank;
   IExpr *const *idx;
   const Type *out;
@@ -193,9 +195,12 @@ static Ex *resolve(const char *id, DType *storage, void *u) {
   Names *N = u;
   static const char operand[] = "xyzw";
   const char *o = strchr(operand, id[0]);
+  if (!strncmp(id, "has_", 4) && id[4] && !id[5] && strchr(operand, id[4])) // is the optional operand there?
+    return *storage = DT_BOOL, ex_i(DT_BOOL, node_in(N->n, (int)(strchr(operand, id[4]) - operand)) != NULL);
   if (id[0] && !id[1] && o) {
-    Value *v = node_in(N->n, (int)(o - operand));
-    if (!v) return NULL;
+    if (id[0] == 'x' && N->so_far) return *storage = N->out->dtype, N->so_far;
+    Value *v = node_in(N->n, id[0] == 'y' && N->second ? N->second : (int)(o - operand));
+    if (!v) return *storage = N->out->dtype, ex_num(dtypes[N->out->dtype].reg, 0); // absent: the formula asks has_ first
     *storage = v->type->dtype;
     return pull_broadcast(N->L, v, N->rank, N->idx, N->out);
   }
@@ -220,9 +225,10 @@ Ex *pull_elem_node(Lower *L, Node *n, int out, IExpr *const *idx) {
   if (!w || !w->formula)
     fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no lowering yet", n->op->name);
   const Type *t = n->out[out]->type;
-  Names N = {L, n, t->rank, idx, t};
-  Ex *e = ex_formula(w->formula, t->dtype, resolve, &N);
-  if (!e) bug("formula of %s: \"%s\"", n->op->name, w->formula);
+  Names N = {.L = L, .n = n, .rank = t->rank, .idx = idx, .out = t};
+  bool variadic = n->op->nin < 0;
+  Ex *e = variadic && n->nin == 1 ? pull_broadcast(L, n->in[0], t->rank, idx, t) : ex_formula(w->formula, t->dtype, resolve, &N);
+  for (N.second = 2; variadic && N.second < n->nin; N.second++) N.so_far = e, e = ex_formula(w->formula, t->dtype, resolve, &N);
   // strict: what a node by itself would have stored; otherwise a fused half-precision chain keeps f32
   if (L->opt && L->opt->math == MATH_STRICT && dtypes[t->dtype].is_float && dtypes[t->dtype].bits < 32) e = ex_round(t->dtype, e);
   return e;
