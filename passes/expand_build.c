@@ -7,7 +7,11 @@
 #include <string.h>
 
 /* ---- nodes ---- */
-Node *start(const B *b, OpId op, int nin, Value *const *x, int nout) { return graph_node(b->g, b->at, op, b->like, nin, x, nout); }
+Node *start(const B *b, OpId op, int nin, Value *const *x, int nout) {
+  Node *n = graph_node(b->g, b->at, op, b->like, nin, x, nout);
+  n->path = b->g->path;
+  return n;
+}
 
 Value *finish(Node *n) {
   infer_node(n);

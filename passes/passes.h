@@ -22,7 +22,7 @@ typedef struct Options { // what the driver tells the passes
 /* graph -> graph. All keep the graph verified (graph_verify). */
 void pass_bind(Graph *, const Options *);     // --dim, --shape: ranges of symbols, dims of inputs
 void pass_infer(Graph *);                     // types of all values, shape values as elem, facts; fails on contradictions. Runs again after expand
-void pass_simplify(Graph *);                  // no-ops, known values to constants, algebraic identities, BatchNorm into Conv, ..
+void pass_simplify(Graph *, const Options *); // no-ops, known values to constants, algebraic identities, BatchNorm into Conv, ..
 void pass_fold(Graph *);                      // nodes whose operands are constants, by the interpreter, within size limits
 void pass_expand(Graph *, const Options *);   // EXPAND rows -> graph ops, until none is left
 void pass_cse(Graph *);

@@ -119,6 +119,7 @@ static bool simplify_graph(Graph *g) {
   return changed;
 }
 
-void pass_simplify(Graph *g) {
+void pass_simplify(Graph *g, const Options *o) {
+  simplify_options = o;
   for (int i = 0; i < 16 && simplify_graph(g); i++) continue;
 }
