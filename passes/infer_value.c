@@ -240,7 +240,6 @@ static bool operands(Work *w) {
     w->nin = i + 1;
     if (!v) continue;
     if (!wide(v->type->dtype) || !elems_of(v, &w->in[i])) return false;
-    w->out.splat |= w->in[i].splat;
   }
   for (int i = 0; i < w->nin; i++) {
     if (!n->in[i]) continue;
@@ -270,7 +269,8 @@ void elementwise(Node *n) {
   if (!v || !wide(v->type->dtype) || !has_value_rule(n->op->id)) return;
   w->n = n, w->shape = dims_of(v);
   int64_t count = const_count(w->shape);
-  if (!operands(w) || (count < 0 && !w->out.splat)) return;
+  w->out.splat = count < 0; // too many to carry one by one: fine if they are all the same
+  if (!operands(w)) return;
   w->out.n = (int)count;
   if (v->type->dtype == DT_F32 || v->type->dtype == DT_F64) w->out.f = NEWN(FTree *, count + 2);
   else w->out.e = NEWN(IExpr *, count + 2);
