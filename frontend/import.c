@@ -144,9 +144,8 @@ static void check_operands(const Node *n, const Where *w) {
 
 static void check_regions(const Node *n, const Where *w) {
   const Attr *count = n->op->id == OP_Scan ? attr_find(n, "num_scan_inputs") : NULL;
-  int64_t scans = count && count->kind == ATTR_INT ? count->i : 1;
-  if (scans < 1 || scans > n->nin)
-    report(LEVEL_ERROR, EXIT_INVALID, "node.arity", w, "Scan has %d inputs, but num_scan_inputs is %lld", n->nin, (long long)scans);
+  if (count && count->kind == ATTR_INT && (count->i < 1 || count->i > n->nin))
+    report(LEVEL_ERROR, EXIT_INVALID, "node.arity", w, "Scan has %d inputs, but num_scan_inputs is %lld", n->nin, (long long)count->i);
   for (int k = 0; k < n->nregion; k++) {
     const Graph *r = n->region[k];
     int nin = n->op->id == OP_If ? 0 : n->op->id == OP_Loop || n->op->id == OP_Scan || n->op->id == OP_SequenceMap ? n->nin : r->nin;
