@@ -189,6 +189,15 @@ static void leaf_guards(Leaf *l, int s, int a) {
   if (!ix_prove_ge0(l->at[a])) add_pred(&l->guard[a], l->at[a]);
 }
 
+// An axis whose extent depends on another one is only as good as that one: a masked row has no last column.
+static void ragged_guards(Leaf *l) {
+  const Info *in = l->in;
+  for (int round = 0; round < in->st->nax; round++)
+    for (int a = 0; a < in->st->nax; a++)
+      for (int j = 0; j < in->st->nax; j++)
+        for (int g = 0; ix_has(in->axis[a]->a, in->axis[j]) && g < l->guard[j].n; g++) add_pred(&l->guard[a], l->guard[j].p[g]);
+}
+
 static bool fill_is_else(const Buf *b, const Ex *e) {
   if (!b->lay) return false;
   return b->lay->fill == (e->type == DT_F32 || e->type == DT_F64 ? e->f : (double)e->i);
@@ -265,6 +274,7 @@ static void statement(Build *b, int s) {
     l.at[i] = r.lo;
   }
   for (int i = 0; i < st->nax; i++) leaf_guards(&l, s, i);
+  ragged_guards(&l);
   Tree t = {.kind = T_STMT, .combine = st->combine};
   bool covered[MAX_AXES] = {0};
   Preds pred = {0};
@@ -297,6 +307,8 @@ static void group(Build *b, int from, int to, int d);
 // One piece: count tiles of `step` from offset on. At depth 0 even a single tile is a loop, because a loop there is a phase.
 static void piece(Build *b, BandAt *a, IExpr *offset, IExpr *first, IExpr *count, int64_t step, bool inexact) {
   if (ix_upper(count) <= 0) return;
+  if (a->bd->map == MAP_VEC && !ix_const(count, NULL))
+    BAD("%s: vec band %s.%d has extent %s", b->k->name, a->sp->name, a->bd->level, ix_str(count));
   IExpr *v = ix(0);
   Tree **after = NULL;
   if (!ix_is(count, 1) || a->d == 0) {
@@ -398,6 +410,12 @@ static void band(Build *b, int from, int to, int d) {
   }
   if (owner < 0) BAD("%s.%s: no stage inside band %s.%d has its axis", b->k->name, b->st[from].st->name, a.sp->name, a.bd->level);
   a.r = current(b, owner, axis, d);
+  for (int s = from; s < owner; s++) {
+    int i = stage_axis(b->st[s].st, a.sp->axis);
+    if (i >= 0 && !covered(b, s, i, d, from, to, a.r))
+      BAD("%s.%s: band %s.%d, which runs over what %s needs, does not cover it", b->k->name, b->st[s].st->name, a.sp->name, a.bd->level,
+          b->st[owner].st->name);
+  }
   if (to - from == 1 && !a.sp->n && a.bd->map == MAP_SEQ) clip(b, owner, axis, d, &a.r);
   tiles(b, &a);
 }

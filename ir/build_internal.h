@@ -60,6 +60,7 @@ int common(const Build *, int p, int q); // bands open around both stages
 Region need(Build *, Buf *t, int dim, const Atom *axis, int s, int d);
 Region current(Build *, int s, int a, int d); // the region as the stage's own loops see it
 bool follows_readers(const Info *, int a);
+bool covered(Build *, int s, int a, int d, int from, int to, Region); // all that stages outside from..to-1 need of stage s on axis a
 static inline IExpr *end_of(Region r) { return ix_add(r.lo, r.ext); }
 IExpr *lesser(IExpr *, IExpr *);
 IExpr *greater(IExpr *, IExpr *);

@@ -137,20 +137,27 @@ static Region reader_interval(Build *b, int q, IExpr *index, IExpr *dim, int c) 
   return anywhere ? (Region){ix(0), dim} : (Region){lo, ix_addk(ix_sub(hi, lo), 1)};
 }
 
-// What readers of t ask for in dimension dim, seen from stage s, whose axis there is `axis` (or NULL), under d open bands.
-Region need(Build *b, Buf *t, int dim, const Atom *axis, int s, int d) {
+// What readers of t ask for in dimension dim, seen from stage s, whose axis there is `axis` (or NULL), under d open bands; readers
+// from..to-1 are left out. lo is NULL if nobody asks.
+static Region asked(Build *b, Buf *t, int dim, const Atom *axis, int s, int d, int from, int to) {
   Region r = {0};
   int own = axis ? last_open(b, axis, 0, d) : -1;
   for (int q = 0; q < b->k->nstage; q++) {
     const Info *in = &b->st[q];
     int c = common(b, s, q) < d ? common(b, s, q) : d;
-    if (in->st->out == t || !touches(in, t)) continue;
+    if ((q >= from && q < to) || in->st->out == t || !touches(in, t)) continue;
     if (own >= c) unite(&r, tile(b, own));
     else
       for (int i = 0; i < in->nload; i++)
         if (in->load[i]->buf == t) unite(&r, reader_interval(b, q, in->load[i]->ix[dim], t->dim[dim], c));
   }
-  return r.lo ? inside(r, t->dim[dim]) : (Region){ix(0), t->dim[dim]};
+  return r.lo ? inside(r, t->dim[dim]) : r;
+}
+
+Region need(Build *b, Buf *t, int dim, const Atom *axis, int s, int d) {
+  Region r = asked(b, t, dim, axis, s, d, 0, 0);
+  int own = axis ? last_open(b, axis, 0, d) : -1;
+  return r.lo ? r : own >= 0 ? tile(b, own) : (Region){ix(0), t->dim[dim]}; // nobody reads it
 }
 
 // The extent of an axis, where it depends on other axes of the stage (a causal limit) the largest that their regions allow.
@@ -180,6 +187,16 @@ static Region region(Build *b, int s, int a, int d) {
     m->serial = serial;
   }
   return m->r;
+}
+
+// A band runs over its owner's region r. Another stage of the band has its axis too: what stages outside want of it must be covered by r
+// (readers inside ask for their part in each iteration).
+bool covered(Build *b, int s, int a, int d, int from, int to, Region r) {
+  Info *in = &b->st[s];
+  Region g = follows_readers(in, a) ? asked(b, in->st->out, in->dim[a], in->axis[a], s, d, from, to) : current(b, s, a, d);
+  if (!g.lo || (g.lo == r.lo && g.ext == r.ext)) return true;
+  g = inside(g, extent_under(b, s, a, d, region));
+  return ix_prove_ge0(ix_sub(g.lo, r.lo)) && ix_prove_ge0(ix_sub(end_of(r), end_of(g)));
 }
 
 // Below the shared prefix the stage's own bands cut its region.

@@ -206,10 +206,8 @@ void program_print(const Program *g, Text *text, Text *side) {
     printer_start(&own, text, false);
     print_reserve(&own, g->sym, g->nsym);
     print_kernel(&own, g->kernel[i], print_name(&h.p, g->kernel[i], g->kernel[i]->name));
-    printer_end(&own);
   }
   put(text, "  body");
   put_block(&h, g->body, 2);
   put(text, "\n}\n");
-  printer_end(&h.p);
 }

@@ -64,24 +64,25 @@ const char *print_name(Printer *p, const void *key, const char *wanted) {
 
 /* ---- indices ---- */
 
-// ix_str prints the atoms' own names, in an order that depends on nothing else; so while a printer is at work, atoms carry the names that
-// are unique in its text.
+// An atom that goes by another name in the text is printed through a shadow of that name: which of relu(a - b) and relu(b - a) is normal
+// depends on names, and a parser will make what it reads with the names of the text.
+static IExpr *shadow_of(Atom *a, void *u) { return map_get(&((Printer *)u)->shadows, a); }
+
+static IExpr *shadowed(Printer *p, IExpr *e) { return p->shadows.n ? ix_map(e, shadow_of, p) : e; }
+
 static const char *print_atom(Printer *p, Atom *a) {
   const char *have = map_get(&p->names, a);
   if (have) return have;
-  Sym old = a->name;
-  a->name = print_name(p, a, old);
-  PUSH(p->renamed, p->nrenamed, p->crenamed, (Renamed){a, old});
-  return a->name;
-}
-
-void printer_end(Printer *p) {
-  for (int i = 0; i < p->nrenamed; i++) p->renamed[i].atom->name = p->renamed[i].old;
+  const char *name = print_name(p, a, a->name);
+  if (!strcmp(name, a->name)) return name;
+  Sym s = sym(name);
+  map_put(&p->shadows, a, a->kind == ATOM_VAR ? ix_var(s, shadowed(p, a->a)) : ix_let(s, a->def, a->lo, a->hi));
+  return name;
 }
 
 const char *print_ix(Printer *p, IExpr *e) {
   const char *have = map_get(&p->indices, e);
-  if (!have) map_put(&p->indices, e, (void *)(uintptr_t)(have = ix_str(e)));
+  if (!have) map_put(&p->indices, e, (void *)(uintptr_t)(have = ix_str(shadowed(p, e))));
   return have;
 }
 
@@ -551,14 +552,12 @@ void kernel_print(const Kernel *k, Text *out) {
   Printer p;
   printer_start(&p, out, false);
   print_kernel(&p, k, identifier(k->name));
-  printer_end(&p);
 }
 
 void kernel_canonical(const Kernel *k, Text *out) {
   Printer p;
   printer_start(&p, out, true);
   print_kernel(&p, k, "k");
-  printer_end(&p);
 }
 
 uint64_t kernel_hash(Kernel *k) {

@@ -4,10 +4,6 @@
 #include "map.h"
 
 /* ---- printing ---- */
-typedef struct Renamed { // an atom that carries its name in the text for now
-  Atom *atom;
-  Sym old;
-} Renamed;
 typedef struct Printer {
   Text *out;
   Map names;      // buffers, stages, splits, kernels, atoms -> the one name each has in this text
@@ -15,8 +11,7 @@ typedef struct Printer {
   Map indices;    // IExpr -> its text, once all its atoms have names
   bool canonical; // names are numbers by first use
   int counter;
-  Renamed *renamed;
-  int nrenamed, crenamed;
+  Map shadows; // Atom -> IExpr: the atom under its name in this text, where that is another
 } Printer;
 void printer_start(Printer *, Text *out, bool canonical);
 void printer_end(Printer *);                                            // gives the atoms their names back

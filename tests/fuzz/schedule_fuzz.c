@@ -10,8 +10,6 @@
 #include "ir/scalar.h"
 
 #include "tests/unit/kernel_run.h"
-#include <signal.h>
-#include <unistd.h>
 
 enum { CLASSES = 8, VALUES = 24 };
 
@@ -423,13 +421,7 @@ static void one_seed(void *u) {
 static void quiet(const Diagnostic *d) {
   if (running->print || d->exit != EXIT_INVALID) printf("seed %u: %s\n", running->seed, d->text);
 }
-static void on_abort(int sig) {
-  (void)sig;
-  char text[64];
-  int n = snprintf(text, sizeof text, "aborted at seed %u\n", running->seed);
-  if (write(1, text, (size_t)n) < 0) _exit(2);
-  _exit(1);
-}
+static const char *seed_of_bug(void) { return fmt("see seed %u", running->seed); }
 
 int main(int argc, char **argv) {
   Run r = {0};
@@ -442,7 +434,7 @@ int main(int argc, char **argv) {
                    : argc > 2 ? (uint32_t)atoi(argv[2])
                               : 400;
   diagnostic_sink = quiet;
-  signal(SIGABRT, on_abort);
+  bug_dump = seed_of_bug;
   for (r.seed = first; r.seed < first + count; r.seed++) {
     Exit e = protect(one_seed, &r);
     if (e == EXIT_INVALID) r.refused++;
