@@ -265,7 +265,19 @@ static void place_store(Leaf *l, Tree *t, bool *covered) {
   }
 }
 
+// What updates cells that an earlier stage started, outside of some bands, must meet each cell in one iteration of these bands only.
+static void check_overlap(Build *b, int s) {
+  const Info *in = &b->st[s];
+  int w = s - 1;
+  while (w >= 0 && b->st[w].st->out != in->st->out) w--;
+  if (!updates(in) || w < 0) return;
+  for (int a = 0; a < in->st->nax; a++)
+    if (!within_tile(b, s, a, common(b, w, s)))
+      BAD("%s.%s: iterations of a band of %s overlap, and would accumulate twice", b->k->name, in->st->name, in->axis[a]->name);
+}
+
 static void statement(Build *b, int s) {
+  check_overlap(b, s);
   Leaf l = {.b = b, .in = &b->st[s]};
   const Stage *st = l.in->st;
   for (int i = 0; i < st->nax; i++) {

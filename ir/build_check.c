@@ -3,6 +3,7 @@
 // Sharing bands makes stages run many times, in turns. That must not change what they compute:
 //   - what accumulates (or updates its own cells) runs once per cell after each start of it: below the bands it shares with the start, only
 //     bands of its own axes; no start inside a reduce band of the accumulation
+//     (build itself refuses iterations of those bands that would overlap, because readers want a border)
 //   - where several writers of a storage take turns under a band, each writes its own tile of that axis
 //   - a reader inside a band of its producer's axis finds its cells: never inside a reduce band, at the same cell for buffers without
 //   regions
@@ -95,7 +96,7 @@ static const char *band_name(const Build *b, int s, int i) {
 }
 #define BAD_STAGE(b, s, ...) BAD("%s.%s: %s", (b)->k->name, (b)->st[s].st->name, fmt(__VA_ARGS__))
 
-static bool updates(const Info *in) { return in->st->combine != C_SET || in->reads_own; } // running it twice is not running it once
+bool updates(const Info *in) { return in->st->combine != C_SET || in->reads_own; }
 
 static void check_parallel(const Build *b, int s) {
   const Info *in = &b->st[s];

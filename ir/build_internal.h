@@ -48,6 +48,7 @@ typedef struct Build {
 
 /* build_check.c */
 void build_complete(Kernel *); // stages without bands get plain loops
+bool updates(const Info *);    // running it twice is not running it once
 void build_check(Build *);     // fails on a schedule that is malformed or would change what the stages compute
 
 /* build_region.c */
@@ -62,6 +63,7 @@ Region current(Build *, int s, int a, int d); // the region as the stage's own l
 bool follows_readers(const Info *, int a);
 bool covered(Build *, int s, int a, int d, int from, int to, Region); // all that stages outside from..to-1 need of stage s on axis a
 static inline IExpr *end_of(Region r) { return ix_add(r.lo, r.ext); }
+bool within_tile(Build *, int s, int a, int c);
 IExpr *lesser(IExpr *, IExpr *);
 IExpr *greater(IExpr *, IExpr *);
 

@@ -199,6 +199,15 @@ bool covered(Build *b, int s, int a, int d, int from, int to, Region r) {
   return ix_prove_ge0(ix_sub(g.lo, r.lo)) && ix_prove_ge0(ix_sub(end_of(r), end_of(g)));
 }
 
+// Is what a stage computes on an axis, under all its shared bands, within the tile of the bands from c on? Else iterations overlap.
+bool within_tile(Build *b, int s, int a, int c) {
+  const Info *in = &b->st[s];
+  int p = prefix(b, s), own = last_open(b, in->axis[a], c, p);
+  if (own < 0 || !follows_readers(in, a)) return true;
+  Region r = region(b, s, a, p), t = tile(b, own);
+  return ix_prove_ge0(ix_sub(r.lo, t.lo)) && ix_prove_ge0(ix_sub(end_of(t), end_of(r)));
+}
+
 // Below the shared prefix the stage's own bands cut its region.
 Region current(Build *b, int s, int a, int d) {
   const Info *in = &b->st[s];
