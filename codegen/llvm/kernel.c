@@ -301,7 +301,9 @@ static void phase_emit(const Kernel *k, int number, int p, Phase *phase, bool in
   scope_open();
   own_allocs(k);
   if (phase->par) pieces(phase->first, phase->end, LLVMGetParam(fn, 1));
-  else block(phase->first, phase->end);
+  else
+    for (Tree *t = phase->first; t != phase->end; t = t->next) // its temps are placed already: as arguments, or by own_allocs
+      if (t->kind != T_ALLOC) block(t, t->next);
   LLVMBuildRetVoid(em.b);
 }
 
