@@ -454,6 +454,8 @@ static void regions(Parser *x, Node *n, Scope *s) {
 }
 
 static void node(Parser *x, Graph *g, Scope *s) {
+  skip(x);
+  const char *start = x->p;
   Names r = results(x);
   Value **in = NULL;
   int nin = 0, cin = 0;
@@ -479,8 +481,11 @@ static void node(Parser *x, Graph *g, Scope *s) {
   }
   origin(x, n);
   regions(x, n, s);
+  const char *end = x->p;
+  x->p = start; // a name that is taken is reported where it stands
   for (int k = 0; k < r.n; k++)
     if (r.key[k]) define(x, s, r.key[k], n->out[k]);
+  x->p = end;
 }
 
 static void inputs(Parser *x, Graph *g, Scope *s) {
