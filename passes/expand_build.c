@@ -49,6 +49,11 @@ int64_t int_or(const B *b, const char *name, int64_t otherwise) {
   return a && a->kind == ATTR_INT ? a->i : otherwise;
 }
 
+const char *text_of(const B *b, const char *name) {
+  const Attr *a = attr_find(b->at, name);
+  return a && a->kind == ATTR_STRING ? sym_n(a->s.p, a->s.n) : "";
+}
+
 double float_or(const B *b, const char *name, double otherwise) {
   const Attr *a = attr_find(b->at, name);
   return a && a->kind == ATTR_FLOAT ? a->f : otherwise;

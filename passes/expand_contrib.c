@@ -105,8 +105,8 @@ void expand_is_all_finite(const B *b) {
 
 /* ---- products and convolutions with an activation ---- */
 static Value *named_activation(const B *b, Value *x, double alpha, double beta) {
-  Str name = attr_has(b->at, "activation") ? attr_str(b->at, "activation") : (Str){"", 0};
-  return name.n ? activate(b, x, name.p, alpha, beta) : x;
+  const char *name = text_of(b, "activation");
+  return *name ? activate(b, x, name, alpha, beta) : x;
 }
 
 void expand_fused_gemm(const B *b) {

@@ -32,7 +32,7 @@ static Value *expert_layer(const B *b, Value *x, Value *w, Value *bias) { // [E|
 
 static Value *expert_activation(const B *b, Value *h) {
   if (attr_is(b->at, "activation_type", "gelu")) return gelu(b, h, true);
-  if (!attr_is(b->at, "activation_type", "swiglu")) return activate(b, h, attr_str(b->at, "activation_type").p, NAN, NAN);
+  if (!attr_is(b->at, "activation_type", "swiglu")) return activate(b, h, text_of(b, "activation_type"), NAN, NAN);
   if (attr_int(b->at, "swiglu_fusion") != 1) cannot(b, "swiglu_fusion %lld", (long long)attr_int(b->at, "swiglu_fusion"));
   return swiglu_pairs(b, h);
 }

@@ -38,7 +38,7 @@ Value *post_transform(const B *b, Value *s) {
   if (attr_is(b->at, "post_transform", "SOFTMAX")) return softmax(b, s, -1, false, NULL, false);
   if (attr_is(b->at, "post_transform", "SOFTMAX_ZERO")) return softmax_of_nonzeros(b, s);
   if (attr_is(b->at, "post_transform", "PROBIT")) return probit(b, s);
-  cannot(b, "post_transform '%s'", attr_str(b->at, "post_transform").p);
+  cannot(b, "post_transform '%s'", text_of(b, "post_transform"));
 }
 
 /* ---- labels ---- */

@@ -119,7 +119,7 @@ static void activations(const B *b, Rnn *r, int n, int d) {
   bool given = names && names->kind == ATTR_STRINGS && names->n >= n * (d + 1);
   int ia = 0, ib = 0;
   for (int i = 0; i < n * (d + 1); i++) {
-    const char *name = given ? names->strings[i].p : n == 1 ? "Tanh" : standard[i % n];
+    const char *name = given ? sym_n(names->strings[i].p, names->strings[i].n) : n == 1 ? "Tanh" : standard[i % n];
     Act a = {name, NAN, NAN};
     if (given && takes(name, false) && al && ia < al->n) a.alpha = al->floats[ia++];
     if (given && takes(name, true) && be && ib < be->n) a.beta = be->floats[ib++];

@@ -56,10 +56,9 @@ void expand_linear_attention(const B *b) {
   const int64_t ones[] = {1, 1, 1, 1, 1};
   node_set_int(scan, "num_scan_inputs", n - 1);
   node_set_ints(scan, "scan_input_axes", n - 1, ones);
-  node_set_ints(scan, "scan_output_axes", 1, ones);
   node_region(scan, linear_body(b, &l, s));
   finish(scan);
-  Value *y = reshape_to(b, scan->out[1], INTS(0, 0, nq * dv));
+  Value *y = reshape_to(b, transpose(b, scan->out[1], INTS(1, 0, 2, 3, 4)), INTS(0, 0, nq * dv));
   give(b, 0, cast(b, y, dtype(in(b, 0))));
   give(b, 1, cast(b, scan->out[0], past ? dtype(past) : dtype(in(b, 0))));
 }
@@ -81,9 +80,9 @@ static Value *causal_conv(const B *b, Value *x, Value **state, int64_t dilation)
   node_set_ints(n, "dilations", 1, &dilation);
   Value *y = finish(n), *total = dim_of(b, p, 2);
   *state = slice_dyn(b, p, 2, sub(b, total, int1(b, keep)), total);
-  if (!attr_is(b->at, "activation", "none") && attr_str(b->at, "activation").n) {
+  if (*text_of(b, "activation") && !attr_is(b->at, "activation", "none")) {
     if (!attr_is(b->at, "activation", "silu") && !attr_is(b->at, "activation", "swish"))
-      cannot(b, "activation '%s'", attr_str(b->at, "activation").p);
+      cannot(b, "activation '%s'", text_of(b, "activation"));
     y = cast(b, silu(b, wide(b, y)), dtype(x));
   }
   return y;

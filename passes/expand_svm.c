@@ -26,7 +26,7 @@ static Value *kernel(const B *b, Value *x, Value *sv) {
   dot = add(b, mul(b, dot, num_like(b, dot, gamma)), num_like(b, dot, c));
   if (attr_is(b->at, "kernel_type", "SIGMOID")) return tanh_of(b, dot);
   if (attr_is(b->at, "kernel_type", "POLY")) return op2(b, OP_Pow, dot, num_like(b, dot, degree));
-  cannot(b, "kernel_type '%s'", attr_str(b->at, "kernel_type").p);
+  cannot(b, "kernel_type '%s'", text_of(b, "kernel_type"));
 }
 
 static Value *input_rows(const B *b) {

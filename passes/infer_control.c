@@ -61,21 +61,29 @@ typedef struct Merge {
   bool rank_differs;
 } Merge;
 
+static bool single(const Type *t) { // exactly one element, whatever the rank
+  for (int i = 0; i < t->rank; i++)
+    if (!t->dim[i] || !ix_is(t->dim[i], 1)) return false;
+  return t->kind == TYPE_TENSOR && t->rank >= 0;
+}
+
 static const Type *merged(Merge *m, const Type *a, const Type *b) {
+  Merge inner = {NULL, NULL, false};
   if (a == b) return a;
+  if (a->kind == TYPE_OPTIONAL && b->kind != TYPE_OPTIONAL && a->elem) return type_of(TYPE_OPTIONAL, DT_NONE, merged(&inner, a->elem, b));
   if (a->kind != b->kind || (a->kind == TYPE_TENSOR && a->rank != b->rank)) {
-    if (a->kind == TYPE_TENSOR && b->kind == TYPE_TENSOR && (a->rank < 0 || b->rank < 0) && !m->dim) return a->rank < 0 ? b : a;
+    if (single(a) && single(b)) return a->rank > b->rank ? a : b; // one number; exporters mix [] and [1]
     m->rank_differs = true;
     return type_unranked(a->dtype);
   }
-  if (a->kind != TYPE_TENSOR) {
-    Merge inner = {NULL, NULL, false};
-    return a->elem && b->elem ? type_of(a->kind, a->dtype, merged(&inner, a->elem, b->elem)) : a->elem ? a : b;
-  }
+  if (a->kind != TYPE_TENSOR) return a->elem && b->elem ? type_of(a->kind, a->dtype, merged(&inner, a->elem, b->elem)) : a->elem ? a : b;
   IExpr *d[MAX_RANK];
   for (int i = 0; i < a->rank; i++) d[i] = a->dim[i] == b->dim[i] ? a->dim[i] : m->dim ? m->dim(m->u, i, a->dim[i], b->dim[i]) : NULL;
   return a->rank < 0 ? a : type_tensor(a->dtype, a->rank, d);
 }
+
+// An empty sequence says nothing of its elements.
+static bool known_empty(const Value *v) { return v && v->type && v->type->kind == TYPE_SEQUENCE && side_of(v)->item && !side_of(v)->nitem; }
 
 const Type *merge_elements(const Type *a, const Type *b) { return merged(&(Merge){NULL, NULL, false}, a, b); }
 
@@ -112,7 +120,10 @@ static void if_result(Node *n, int i, const Value *a, const Value *b) {
   Result r = {n, i};
   Merge m = {if_dim, &r, false};
   const Graph *then = n->region[0], *other = n->region[1];
-  const Type *t = merged(&m, escaped(n, i, a->type, then, true), escaped(n, i, b->type, other, true));
+  const Type *x_type = escaped(n, i, a->type, then, true), *y_type = escaped(n, i, b->type, other, true);
+  const Type *t = known_empty(a) && b->type->kind == TYPE_SEQUENCE   ? y_type
+                  : known_empty(b) && a->type->kind == TYPE_SEQUENCE ? x_type
+                                                                     : merged(&m, x_type, y_type);
   out_type(n, i, t);
   if (m.rank_differs && node_out(n, i)) unknown_rank(n, "the branches give results of different ranks or kinds");
   if (m.rank_differs || !node_out(n, i)) return;
@@ -171,13 +182,20 @@ typedef struct Carried { // body input k holds operand in[k] first, then the bod
   Value **in, **body, **out;
   const Type **type;
   bool *known; // elements are the same in every iteration
+  bool *empty; // nothing is known of the sequence's elements yet
 } Carried;
 
 static Carried carried(Node *n, int first_operand, Graph *g, int first_in, int first_out, int count) {
-  Carried c = {count, n->in + first_operand, g->in + first_in, g->out + first_out, NEWN(const Type *, count + 1), NEWN(bool, count + 1)};
+  Carried c = {count,
+               n->in + first_operand,
+               g->in + first_in,
+               g->out + first_out,
+               NEWN(const Type *, count + 1),
+               NEWN(bool, count + 1),
+               NEWN(bool, count + 1)};
   for (int i = 0; i < count; i++) {
     c.type[i] = c.in[i] ? c.in[i]->type : NULL;
-    c.known[i] = true;
+    c.known[i] = true, c.empty[i] = known_empty(c.in[i]);
     if (!c.in[i]) wrong(n, "a carried value is left out"), c.type[i] = type_tensor(DT_F32, 0, NULL);
   }
   return c;
@@ -187,7 +205,11 @@ static void give_carried(const Carried *c) {
   for (int i = 0; i < c->n; i++) {
     give(c->body[i], c->type[i], c->in[i], c->known[i]);
     if (c->type[i]->kind == TYPE_TENSOR) load_if_small(c->body[i]);
-    else if (c->type[i]->kind == TYPE_SEQUENCE) side_of(c->body[i])->length = length_symbol(c->body[i]);
+    else if (c->type[i]->kind == TYPE_SEQUENCE) {
+      Side *s = side_of(c->body[i]);
+      s->length = length_symbol(c->body[i]);
+      if (c->empty[i]) s->item = NEWN(const Type *, 1); // the first iteration's, to learn what is inserted
+    }
   }
 }
 
@@ -196,7 +218,8 @@ static bool widen(Node *n, Carried *c) {
   bool changed = false;
   for (int i = 0; i < c->n; i++) {
     Merge m = {carried_dim, c->body[i], false};
-    const Type *t = merged(&m, c->type[i], c->out[i]->type);
+    const Type *t = c->empty[i] && c->out[i]->type->kind == TYPE_SEQUENCE ? c->out[i]->type : merged(&m, c->type[i], c->out[i]->type);
+    if (!known_empty(c->out[i])) c->empty[i] = false;
     if (m.rank_differs) {
       unknown_rank(n, "a carried value changes its rank or kind");
       t = c->type[i];
@@ -227,7 +250,8 @@ static void run_body(Node *n, Graph *g, Carried *c, void (*inputs)(Node *, Graph
 // What is carried, after the last iteration.
 static void carried_results(Node *n, Graph *g, const Carried *c, IExpr *trips) {
   for (int i = 0; i < c->n && i < n->nout; i++) {
-    out_type(n, i, escaped(n, i, c->type[i], g, true));
+    bool filled = c->type[i]->kind == TYPE_OPTIONAL && c->out[i]->type->kind != TYPE_OPTIONAL && c->type[i]->elem;
+    out_type(n, i, escaped(n, i, filled ? c->type[i]->elem : c->type[i], g, true));
     if (!node_out(n, i)) continue;
     Elems x;
     if (c->known[i] && c->in[i] && elems_of(c->in[i], &x) && x.e) out_elems(n, i, x);

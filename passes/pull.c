@@ -181,9 +181,18 @@ typedef struct Names {
   const Type *out;
 } Names;
 
+// A string attribute in a formula is a question: direction_LEFT is true if direction is "LEFT".
+static Ex *string_attribute(Names *N, const char *id) {
+  for (const char *u = strchr(id, '_'); u; u = strchr(u + 1, '_')) {
+    const char *name = fmt("%.*s", (int)(u - id), id);
+    const Attr *a = attr_find(N->n, name);
+    if (a && a->kind == ATTR_STRING) return ex_i(DT_BOOL, attr_is(N->n, name, u + 1));
+  }
+  return NULL;
+}
 static Ex *attribute(Names *N, const char *id) {
   const Attr *a = attr_find(N->n, id);
-  if (!a) return NULL;
+  if (!a) return string_attribute(N, id);
   DType r = dtypes[N->out->dtype].reg;
   Value *x = node_in(N->n, 0);
   if (x && dtypes[x->type->dtype].is_float) r = reg_of(x);

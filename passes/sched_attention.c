@@ -134,7 +134,7 @@ bool sched_attention(Sched *s) {
     (void)fold;
     put(&t, "%s%s.0 %s.0 | %s %s.1 unroll %s", outer.p, I, tile, red, I, vec);
     sched_bands(k, st->name, t.p);
-    if (scores && st->out == acc && st->combine == C_SET) k->sched->stage[i].shared = (uint8_t)a.nouter;
+    if (scores && st->out == acc && st->combine == C_SET) k->sched->stage[i].shared = (uint8_t)(i ? a.nouter : 0);
     if (init) k->sched->stage[i].shared = (uint8_t)(a.nouter + 1);
   }
   Rows r = {.first = copy_at + 1, .inner = a.j, .nrow = a.nouter + 1};

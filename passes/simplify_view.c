@@ -20,14 +20,21 @@ static bool holds_all(DType from, DType to) {
   return (from == DT_F32 && to == DT_F64) || ((from == DT_F16 || from == DT_BF16) && (to == DT_F32 || to == DT_F64));
 }
 
+static Value *cast_as(const B *b, Value *x) { // to the type of b->at, with its way of rounding
+  Node *n = start(b, OP_Cast, VALUES(x), 1);
+  copy_attrs(n, b->at, "saturate round_mode");
+  node_set_int(n, "to", dtype(b->at->out[0]));
+  return finish(n);
+}
+
 Value *simplify_cast(const B *b) {
   Value *x = in(b, 0), *y = b->at->out[0];
   if (!x->type || x->type->kind != TYPE_TENSOR || dtype(y) == DT_STR) return NULL;
   if (dtype(x) == dtype(y)) return x;
   Node *d = x->def;
   if (d && d->op->id == OP_Cast && node_in(d, 0)->type && holds_all(dtype(d->in[0]), dtype(x))) // the first cast lost nothing
-    return dtype(d->in[0]) == dtype(y) ? d->in[0] : op1_int(b, OP_Cast, d->in[0], "to", dtype(y));
-  return b->at->op->id == OP_CastLike ? op1_int(b, OP_Cast, x, "to", dtype(y)) : NULL;
+    return dtype(d->in[0]) == dtype(y) ? d->in[0] : cast_as(b, d->in[0]);
+  return b->at->op->id == OP_CastLike ? cast_as(b, x) : NULL;
 }
 
 Value *simplify_same_shape(const B *b) { return same_type(in(b, 0), b->at->out[0]) ? in(b, 0) : NULL; }
