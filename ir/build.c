@@ -214,7 +214,10 @@ static bool pred_holds(const Leaf *l, const Ex *e, const Buf *home, IExpr *origi
   return false;
 }
 
-static bool said(const Ex *e, int dim, bool upper, IExpr *const *want, int n) { // an explicit predicate on this very bound
+// An explicit predicate on this very bound, where storage reaches as far as the logical dimension.
+static bool said(const Ex *e, int dim, bool upper, IExpr *const *want, int n, const Temp *t) {
+  if (t && !upper && !ix_prove_ge0(ix_scale(t->lo[dim], -1))) return false;
+  if (t && upper && !ix_prove_ge0(ix_sub(ix_add(t->lo[dim], t->home->dim[dim]), e->buf->dim[dim]))) return false;
   IExpr *p = upper ? ix_addk(ix_sub(e->buf->dim[dim], e->ix[dim]), -1) : e->ix[dim];
   for (int i = 0; i < n; i++)
     if (want[i] == p) return true;
@@ -235,7 +238,7 @@ static Ex *place_load(const Leaf *l, Ex *e) {
     x[d] = at_leaf(l, e->ix[d]);
     if (t) x[d] = ix_sub(x[d], t->lo[d]);
     for (int up = 0; up < 2; up++)
-      if (!said(e, d, up, want, nwant) && !in_storage(home, d, x[d], up)) guard_axes_of(l, e->ix[d], &keep);
+      if (!said(e, d, up, want, nwant, t) && !in_storage(home, d, x[d], up)) guard_axes_of(l, e->ix[d], &keep);
   }
   memcpy(e->ix, x, sizeof x[0] * (size_t)home->rank);
   e->buf = home, e->pred = keep.p, e->npred = keep.n;
@@ -251,7 +254,8 @@ static Ex *place(Ex *e, void *u) {
   return e;
 }
 
-// The store index; says which axes overrun only into storage of the temp itself (pad cells hold garbage nobody reads with effect).
+// The store index; says which axes overrun only into pad cells of the temp's storage, whose garbage nobody reads with effect (an axis
+// shorter than the dimension overruns into cells that others store).
 static void place_store(Leaf *l, Tree *t, bool *covered) {
   const Stage *st = l->in->st;
   const Temp *p = st->out->kind == BUF_TEMP ? &l->b->temp[st->out->id] : NULL;
@@ -261,7 +265,9 @@ static void place_store(Leaf *l, Tree *t, bool *covered) {
     if (!p) continue;
     t->ix[i] = ix_sub(t->ix[i], p->lo[i]);
     for (int j = 0; j < st->nax; j++)
-      if (l->in->dim[j] == i) covered[j] = in_storage(t->buf, i, t->ix[i], false) && in_storage(t->buf, i, t->ix[i], true);
+      if (l->in->dim[j] == i)
+        covered[j] = ix_prove_ge0(ix_sub(l->in->axis[j]->a, st->out->dim[i])) && in_storage(t->buf, i, t->ix[i], false) &&
+                     in_storage(t->buf, i, t->ix[i], true);
   }
 }
 

@@ -189,14 +189,19 @@ static Region region(Build *b, int s, int a, int d) {
   return m->r;
 }
 
-// A band runs over its owner's region r. Another stage of the band has its axis too: what stages outside want of it must be covered by r
-// (readers inside ask for their part in each iteration).
+static bool within(Region r, Region of) { // proved
+  if (r.lo == of.lo && r.ext == of.ext) return true;
+  return ix_prove_ge0(ix_sub(r.lo, of.lo)) && ix_prove_ge0(ix_sub(end_of(of), end_of(r)));
+}
+
+// A band runs over its owner's region r. Another stage of the band that has its axis too: what stages outside want of it must be covered by
+// r (readers inside ask for their part in each iteration), and r must be within what it may compute, or its operands are not there.
 bool covered(Build *b, int s, int a, int d, int from, int to, Region r) {
   Info *in = &b->st[s];
-  Region g = follows_readers(in, a) ? asked(b, in->st->out, in->dim[a], in->axis[a], s, d, from, to) : current(b, s, a, d);
-  if (!g.lo || (g.lo == r.lo && g.ext == r.ext)) return true;
-  g = inside(g, extent_under(b, s, a, d, region));
-  return ix_prove_ge0(ix_sub(g.lo, r.lo)) && ix_prove_ge0(ix_sub(end_of(r), end_of(g)));
+  IExpr *ext = extent_under(b, s, a, d, region);
+  Region may = inside(current(b, s, a, d), ext), g = may;
+  if (follows_readers(in, a)) g = asked(b, in->st->out, in->dim[a], in->axis[a], s, d, from, to);
+  return within(inside(r, ext), may) && (!g.lo || within(inside(g, ext), r));
 }
 
 // Is what a stage computes on an axis, under all its shared bands, within the tile of the bands from c on? Else iterations overlap.
@@ -204,8 +209,7 @@ bool within_tile(Build *b, int s, int a, int c) {
   const Info *in = &b->st[s];
   int p = prefix(b, s), own = last_open(b, in->axis[a], c, p);
   if (own < 0 || !follows_readers(in, a)) return true;
-  Region r = region(b, s, a, p), t = tile(b, own);
-  return ix_prove_ge0(ix_sub(r.lo, t.lo)) && ix_prove_ge0(ix_sub(end_of(t), end_of(r)));
+  return within(region(b, s, a, p), tile(b, own));
 }
 
 // Below the shared prefix the stage's own bands cut its region.
