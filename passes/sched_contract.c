@@ -18,7 +18,7 @@ typedef struct Contraction {
 
 bool stage_is_contraction(const Stage *s) {
   IExpr *red[MAX_AXES];
-  return s->combine == C_add && s->val->op == S_mul && stage_reduced(s, red) > 0;
+  return s->combine == C_add && s->val->op == S_mul && s->val->a[0] != s->val->a[1] && stage_reduced(s, red) > 0;
 }
 // The result's contiguous axis: of the last stage, which stores it.
 static IExpr *contiguous_axis(const Stage *s) {
@@ -62,6 +62,8 @@ static bool analyse(Kernel *k, Contraction *c) {
   if (c->grouped && la && la->buf->kind == BUF_CONST) c->near = a, c->far = b;
   c->near_load = only_load(c->near);
   if (!c->near_load) return false;
+  bool affine;
+  if (c->grouped && c->near_load->buf->kind != BUF_CONST && (load_stride(c->near_load, c->v, &affine) != 1 || !affine)) return false;
   for (int i = 0; i < n; i++) { // rows: the last axis of the broadcast operand alone, else (depthwise, vectors) any other axis
     if (ax[i] == c->v) continue;
     bool f = ex_uses(c->far, ax[i]), m = ex_uses(c->near, ax[i]);

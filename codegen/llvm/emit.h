@@ -111,7 +111,7 @@ void bind_const(Atom *, int64_t);
 void bind_value(Atom *, V); // at the current depth
 void unbind(Atom *);
 void use_lets(const Tree *); // of a statement: computes those that can report
-void check_lets(V mask);     // reports lets in use that left their range; mask: active lanes, or NULL
+void report_lets(V mask);     // reports lets in use that left their range; mask: active lanes, or NULL
 
 typedef struct Pred { // a conjunction: never true, or a condition on a scalar and/or a mask of lanes (NULL: true)
   bool never;

@@ -525,7 +525,7 @@ static V position(const Let *l) { // where the value came from: independent of w
   return e ? value_as(buf_phys(e->buf, e->ix), em.i64) : k64(0);
 }
 
-void check_lets(V mask) {
+void report_lets(V mask) {
   int n = em.nchecked;
   if (!n) return;
   V any = NULL;

@@ -95,7 +95,7 @@ static void statement(Tree *t) {
   IExpr *off = bind(buf_phys(t->buf, t->ix));
   V x = t->combine == C_SET ? ev(t->val) : accumulate(t, off, mask);
   use_lets(t);
-  check_lets(mask);
+  report_lets(mask);
   store_cell(t->buf, off, x, mask);
   if (out) LLVMBuildBr(em.b, out), LLVMPositionBuilderAtEnd(em.b, out);
   em.nfact = facts;
@@ -109,7 +109,7 @@ static void loop(Tree *t) {
   IExpr *ext = bind(t->ext);
   em.nchecked = 0;
   V n = value(ext), zero = k64(0);
-  check_lets(NULL);
+  report_lets(NULL);
   Block from = LLVMGetInsertBlock(em.b);
   if (ix_lower(ext) >= 1) LLVMBuildBr(em.b, body);
   else LLVMBuildCondBr(em.b, icmp(LLVMIntSGT, n, zero), body, out);
