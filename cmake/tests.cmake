@@ -59,3 +59,9 @@ if(TENON_FUZZ)
     add_dependencies(fuzz ${name})
   endforeach()
 endif()
+
+# Malformed and malicious models through `tenon check`: exit codes, time, memory, output.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_FOUND AND TARGET tenon)
+  add_test(NAME hostile COMMAND ${Python3_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tests/hostile/run.py $<TARGET_FILE:tenon> check)
+endif()
