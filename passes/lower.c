@@ -138,7 +138,7 @@ HStmt *lower_stmt(Lower *L, HKind kind) {
 }
 int lower_site_input(Lower *L, const Node *n, Value *from, const char *text, IExpr *lo, IExpr *hi) {
   Program *p = L->prog;
-  Site s = {.node = n->index, .node_name = n->name, .op = n->op->name, .input = INT32_MIN, .text = sym(text), .lo = lo, .hi = hi};
+  Site s = {.node = n->index, .node_name = n->name, .op = sym(n->op->name), .input = INT32_MIN, .text = sym(text), .lo = lo, .hi = hi};
   for (int i = 0; from && !from->def && i < p->nin; i++)
     if (p->in[i].buf == vinfo(from)->hbuf) s.input = i;
   for (int i = 0; i < p->nsite; i++) // one site per node and bound
