@@ -48,7 +48,4 @@ static IExpr *cost(const Tree *t, const Tree *end, int64_t lanes, const Target *
   return sum;
 }
 
-IExpr *phase_cost(const Kernel *k, const Phase *p, const Target *target) {
-  (void)k;
-  return cost(p->first, p->end, 1, target);
-}
+IExpr *phase_cost(const Phase *p, const Target *target) { return cost(p->first, p->end, 1, target); }

@@ -111,7 +111,7 @@ void bind_const(Atom *, int64_t);
 void bind_value(Atom *, V); // at the current depth
 void unbind(Atom *);
 void use_lets(const Tree *); // of a statement: computes those that can report
-void report_lets(V mask);     // reports lets in use that left their range; mask: active lanes, or NULL
+void report_lets(V mask);    // reports lets in use that left their range; mask: active lanes, or NULL
 
 typedef struct Pred { // a conjunction: never true, or a condition on a scalar and/or a mask of lanes (NULL: true)
   bool never;
@@ -147,7 +147,7 @@ const char *phase_name(int kernel, int phase);
 void begin_function(V fn, bool target_cpu); // entry block, attributes
 
 /* ---- cost.c ---- */
-IExpr *phase_cost(const Kernel *, const Phase *, const Target *); // ns of all chunks together
+IExpr *phase_cost(const Phase *, const Target *); // of all chunks together, in 1/8 ns
 
 /* ---- host.c ---- */
 void host_emit(Program *);

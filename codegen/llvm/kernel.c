@@ -174,6 +174,36 @@ static void for_tree(Tree *t) {
   else loop(t);
 }
 
+// Stack memory of a block is free again behind it. Reused only where the function takes much: helpers have 256 KiB.
+enum { STACK_FREELY = 32 << 10, SLOTS = 256 };
+typedef struct Slot {
+  V at;
+  int64_t bytes;
+  bool taken;
+} Slot;
+static Slot slot[SLOTS];
+static int nslot;
+static int64_t stack_bytes;
+
+static V stack_slot(int64_t bytes) {
+  int best = -1;
+  for (int i = 0; i < nslot && (nslot == SLOTS || stack_bytes + bytes > STACK_FREELY); i++)
+    if (!slot[i].taken && slot[i].bytes >= bytes && (best < 0 || slot[i].bytes < slot[best].bytes)) best = i;
+  if (best < 0) {
+    if (nslot == SLOTS) bug("%s: more than %d stack buffers", kernel->name, SLOTS);
+    best = nslot++;
+    slot[best] = (Slot){.at = entry_alloca(em.i8, bytes, 64), .bytes = bytes};
+    stack_bytes += bytes;
+  }
+  slot[best].taken = true;
+  return slot[best].at;
+}
+static void stack_release(const Tree *t, const Tree *end) {
+  for (; t != end; t = t->next)
+    for (int i = 0; t->kind == T_ALLOC && i < nslot; i++)
+      if (slot[i].at == t->buf->v) slot[i].taken = false;
+}
+
 static void alloc(Tree *t) {
   Buf *b = t->buf;
   int64_t bytes;
@@ -183,20 +213,22 @@ static void alloc(Tree *t) {
     em.scratch_used = ix_add(em.scratch_used, ix_scale(ix_ceil(size, 64), 64));
     return;
   }
-  T elem = mem_type(b->dtype);
-  int64_t each = dtypes[b->dtype].bits < 8 ? 1 : dtypes[b->dtype].bits / 8;
-  b->v = entry_alloca(elem, bytes < each ? 1 : (bytes + each - 1) / each, 64);
+  if (b->space == SPACE_REG) { // of its own type and alone in its slot, so that SROA sees through it
+    int64_t each = dtypes[b->dtype].bits < 8 ? 1 : dtypes[b->dtype].bits / 8;
+    b->v = entry_alloca(mem_type(b->dtype), bytes < each ? 1 : (bytes + each - 1) / each, 64);
+  } else b->v = stack_slot(bytes < 64 ? 64 : bytes);
 }
 
-static void block(Tree *t, const Tree *end) {
+static void block(Tree *first, const Tree *end) {
   IExpr *used = em.scratch_used;
-  for (; t != end; t = t->next) switch (t->kind) {
+  for (Tree *t = first; t != end; t = t->next) switch (t->kind) {
     case T_STMT: statement(t); break;
     case T_FOR: for_tree(t); break;
     case T_ALLOC: alloc(t); break;
     case T_WHILE: while_loop(t); break;
     case T_SYNC: break; // one worker runs the chunk
     }
+  stack_release(first, end);
   em.scratch_used = used;
 }
 
@@ -295,6 +327,7 @@ static void phase_emit(const Kernel *k, int number, int p, Phase *phase, bool in
   begin_function(fn, true);
   em.host = em.hoists = false;
   em.scratch_used = ix(0);
+  nslot = 0, stack_bytes = 0;
   arguments(k);
   kernel_indices(k, lets, &em.hoists);
   em.depth = -1;
