@@ -111,6 +111,8 @@ static tenon_status check_open(const tn_desc *d, const tenon_open *o, tenon_erro
     return tn_fail(e, TENON_E_HARDWARE, -1, none, "%s was compiled for %s%s%s; this CPU, or its OS, lacks part of it", d->name,
                    d->cpu & TN_CPU_V4 ? "x86-64-v4 (AVX-512)" : "x86-64-v3 (AVX2, FMA, F16C, BMI2)",
                    d->cpu & TN_CPU_VNNI ? " with VNNI" : "", d->cpu & TN_CPU_BF16 ? " with BF16" : "");
+  if (o->flags & TENON_VERIFY)
+    return tn_fail(e, TENON_E_ARG, -1, none, "%s carries no hash of its weights: TENON_VERIFY cannot be served", d->name);
   if (o->n_constant) return tn_fail(e, TENON_E_ARG, -1, none, "%s has no replaceable constants", d->name);
   if (o->weights_path || o->weights_fd1) return tn_fail(e, TENON_E_ARG, -1, none, "%s carries its weights inside", d->name);
   return TENON_OK;
@@ -135,6 +137,10 @@ static tenon_model *make(const tn_desc *d, const tenon_open *o) {
   if (m->threads > TN_MAX_THREADS) m->threads = TN_MAX_THREADS;
   m->spin_us = o->spin_us ? o->spin_us : 50;
   m->lend = (tenon_executor){sizeof m->lend, m->threads, m, lend_run};
+  if (o->flags & TENON_PREFAULT && d->weights) { /* a hint: read ahead what lies in the file */
+    uintptr_t page_of = (uintptr_t)d->weights & ~(uintptr_t)(TN_PAGE - 1);
+    madvise((void *)page_of, (uintptr_t)d->weights - page_of + d->weights_size, MADV_WILLNEED);
+  }
   describe(m, o);
   return m;
 }
@@ -173,7 +179,7 @@ static tenon_ctx *layout(const tn_desc *d, tenon_ctx *c, uint64_t *size) {
   uint64_t at = sizeof(tenon_ctx), part[7] = {d->n_out * sizeof(tn_out),  d->n_sym * 8,     d->n_in * 8, d->n_out * 8,
                                               d->n_slab * sizeof(void *), d->n_handle * 8u, d->n_in * 8};
   char *p[7];
-  for (int i = 0; i < 7; i++) p[i] = (char *)c + at, at += part[i];
+  for (int i = 0; i < 7; i++) p[i] = c ? (char *)c + at : NULL, at += part[i];
   *size = at;
   if (!c) return NULL;
   c->out = (void *)p[0], c->sym = (void *)p[1], c->in = (void *)p[2], c->outp = (void *)p[3];

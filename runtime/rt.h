@@ -34,6 +34,7 @@ typedef struct tn_desc {
   const char *weights;
   const tn_site *site;
   uint64_t cpu; /* TN_CPU_* bits the code needs */
+  uint64_t weights_size;
 } tn_desc;
 enum { TN_CPU_V3 = 1, TN_CPU_V4 = 2, TN_CPU_VNNI = 4, TN_CPU_BF16 = 8, TN_CPU_NATIVE = 16 };
 

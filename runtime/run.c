@@ -136,6 +136,36 @@ static bool entry_dims(const tn_desc *d, uint32_t k, const int64_t *dim, const i
   return all;
 }
 static const int64_t *next_dims(const tenon_io *io, const int64_t *dim) { return dim + (io->rank > 0 ? io->rank : 0); }
+/* Memory of the caller's that is written must be no input and no other output: phases run in any order of chunks. */
+typedef struct Span {
+  const char *lo, *hi;
+} Span;
+static Span span_of(const tenon_value *v, uint64_t bytes) {
+  const char *lo = (const char *)v->t.data + v->t.byte_offset;
+  return (Span){lo, bytes < UINT64_MAX / 4 ? lo + bytes : lo};
+}
+static uint64_t bytes_of(const tenon_value *v) {
+  uint64_t n = 1;
+  for (int32_t a = 0; a < v->t.ndim; a++) n *= (uint64_t)v->t.shape[a];
+  return tn_bytes(tn_dtype_of(v->t.dtype), n);
+}
+static bool meet(Span a, Span b) { return a.lo < b.hi && b.lo < a.hi; }
+static tenon_status check_overlap(tenon_ctx *c, const tenon_value *in, const tenon_value *out) {
+  const tn_desc *d = c->m->d;
+  for (uint32_t k = 0; k < d->n_out; k++) {
+    if (!tn_is_dense(d->out[k]) || lent(&out[k])) continue;
+    Span mine = span_of(&out[k], c->out[k].known ? c->out[k].bytes : out[k].capacity);
+    for (uint32_t i = 0; i < d->n_in; i++)
+      if (tn_is_dense(d->in[i]) && in[i].kind == TENON_TENSOR && meet(mine, span_of(&in[i], bytes_of(&in[i]))))
+        return tn_fail(&c->err, TENON_E_ARG, -1, ~(int32_t)k, "output %u '%s': its memory overlaps input %u '%s'", k, d->out[k]->name, i,
+                       d->in[i]->name);
+    for (uint32_t i = 0; i < k; i++)
+      if (tn_is_dense(d->out[i]) && !lent(&out[i]) && meet(mine, span_of(&out[i], c->out[i].known ? c->out[i].bytes : out[i].capacity)))
+        return tn_fail(&c->err, TENON_E_ARG, -1, ~(int32_t)k, "output %u '%s': its memory overlaps output %u '%s'", k, d->out[k]->name, i,
+                       d->out[i]->name);
+  }
+  return TENON_OK;
+}
 static tenon_status place_outputs(tenon_ctx *c, struct tn_run *r) {
   const tn_desc *d = c->m->d;
   const int64_t *dim = d->out_dim;
@@ -314,9 +344,11 @@ static tenon_status run_checked(tenon_ctx *c, const tenon_value *in, tenon_value
   c->collectable = false;
   if (o && o->threads && o->threads < r.width) r.width = o->threads;
   if (o) r.cancel = o->cancel;
+  if (o && o->stream) return tn_fail(&c->err, TENON_E_ARG, -1, INT32_MIN, "a stream was given, but %s runs on the CPU", d->name);
   tenon_status s = tn_check_inputs(d, in, c->sym, true, &c->err);
   if (!s) s = place_inputs(c, in);
   if (!s) forget_values(c), s = place_outputs(c, &r);
+  if (!s) s = check_overlap(c, in, out);
   if (!s) s = place_workspace(c, &r, o, &f.ws);
   if (s) return s;
   uint32_t fp = tn_fp_enter();

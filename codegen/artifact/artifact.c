@@ -20,6 +20,11 @@ static void check(const Program *p, const ArtifactOptions *o) {
   if (!ok) fail(EXIT_USAGE, "name.invalid", NOWHERE, "'%s' cannot be the prefix of symbols: use --name=ID", o->name);
   if (o->target->triple && strncmp(o->target->triple, "x86_64", 6))
     fail(EXIT_UNSUPPORTED, "target.artifact", NOWHERE, "artifacts for %s cannot be written yet", o->target->triple);
+  for (int i = 0; i < p->nin; i++)
+    if (p->in[i].pair >= 0)
+      report(LEVEL_ERROR, EXIT_UNSUPPORTED, "state.pair", NOWHERE, "input '%s': state that is updated in place is not supported yet",
+             p->in[i].name);
+  check_reports();
   for (int i = 0; i < p->nout; i++) {
     const HIo *io = &p->out[i];
     bool exact = io->buf && io->buf->place == PLACE_OUTPUT && io->buf->exact;
@@ -79,7 +84,8 @@ static bool make_linked(Job *j) {
   if (j->p->weights) obj[n++] = elf_weights(fmt("%s_weights", j->o->name), (uint64_t)j->p->weights, true);
   if (j->o->kind != ARTIFACT_OBJ) obj[n++] = core_blob();
   if (j->o->kind == ARTIFACT_EXE) obj[n++] = main_blob();
-  LinkJob l = {j->o->kind, linker_find(j->o->linker, &j->why), j->o->name, j->tmp, build_id(j->p, j->o, j->nobj, j->obj), n, obj, j->p->weights > 0};
+  LinkJob l = {j->o->kind,       linker_find(j->o->linker, &j->why), j->o->name, j->tmp, build_id(j->p, j->o, j->nobj, j->obj), n, obj,
+               j->p->weights > 0};
   return l.linker && link_run(&l, &j->why) && place_weights(j);
 }
 _Noreturn static void give_up(const Job *j) {

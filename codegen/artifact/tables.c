@@ -144,7 +144,8 @@ static uint64_t put_desc(Tables *t, const char *info, const ArtifactOptions *o, 
                .n_site = (uint32_t)p->nsite,
                .n_slab = (uint32_t)p->nslab,
                .n_handle = (uint32_t)p->nhandle,
-               .cpu = o->target->cpu_bits};
+               .cpu = o->target->cpu_bits,
+               .weights_size = (uint64_t)p->weights};
   uint64_t sites = put_sites(t), at = obj_put(t->o, t->rel, &d, sizeof d, 8);
   point_text(t, at + offsetof(tn_desc, name), t->name);
   point_text(t, at + offsetof(tn_desc, info), info);

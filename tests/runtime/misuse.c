@@ -38,6 +38,7 @@ static void check_errors(void) {
   out.capacity = sizeof y, memset(y, 0, sizeof y);
   MUST(!tn_collect(c, &out) && !memcmp(y, hand_want, sizeof y));
   MUST(tn_collect(c, &out) == TENON_E_ARG);
+  EXPECT(TENON_E_ARG, "overlaps input 0", out.t.data = (char *)hand_x + 6136);
   EXPECT(TENON_OK, "", in.t.strides = (int64_t[]){1});
   EXPECT(TENON_OK, "", in.t.data = (char *)hand_x - 16, in.t.byte_offset = 16);
   MUST(!memcmp(y, hand_want, sizeof y));
@@ -62,6 +63,8 @@ static void check_errors(void) {
   r.workspace = aligned_alloc(64, (p.workspace + 63) / 64 * 64), r.workspace_size = p.workspace;
   MUST(!hand_run(c, hand_x, y, &r) && !memcmp(y, hand_want, sizeof y));
   free(r.workspace);
+  r = (tenon_run){.size = sizeof r, .stream = 1};
+  MUST(hand_run(c, hand_x, y, &r) == TENON_E_ARG);
   tenon_open o = {.size = sizeof o, .device = {kDLCUDA, 0}};
   tenon_model *none;
   MUST(tn_open(&hand_desc, &o, &none, &e) == TENON_E_DEVICE && !none);

@@ -12,11 +12,11 @@ build -fsanitize=thread stress stress_tsan
 "$out/stress_tsan" "$runs"
 build "-fsanitize=thread -DTN_PAUSE=stress_pause" stress stress_pause
 "$out/stress_pause" $((runs / 5))
-build -fsanitize=address,undefined stress stress_asan
+build "-fsanitize=address,undefined -fno-sanitize-recover=undefined" stress stress_asan
 "$out/stress_asan" "$runs"
 build -fsanitize=thread misuse misuse_tsan
 "$out/misuse_tsan" 0
-build -fsanitize=address,undefined misuse misuse_asan
+build "-fsanitize=address,undefined -fno-sanitize-recover=undefined" misuse misuse_asan
 "$out/misuse_asan" 50
 
 quota() { # DIR CGROUP (FILE TEXT)..

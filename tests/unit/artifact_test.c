@@ -193,6 +193,32 @@ static void test_so_lld(void **state) {
   if (!linker_find("ld.lld-19", &why)) skip();
   shared_object("ld.lld-19");
 }
+// A library closed before its model: the helpers keep it mapped, the last release unmaps the code it is called from.
+static void test_dlclose(void **state) {
+  (void)state;
+  write_model("m8", ARTIFACT_SO, path("libm8.so"), NULL);
+  void *dl = dlopen(path("libm8.so"), RTLD_NOW | RTLD_LOCAL);
+  assert_non_null(dl);
+  tenon_api_fn get;
+  *(void **)&get = dlsym(dl, "m8_api");
+  const tenon_api *api = get(TENON_ABI);
+  tenon_model *m;
+  tenon_ctx *c;
+  tenon_open o = {.size = sizeof o, .threads = 2};
+  assert_int_equal(api->open(&o, &m, NULL), 0);
+  assert_int_equal(api->context(m, &c, NULL), 0);
+  static float x[60 * 3];
+  int64_t shape[2] = {60, 3};
+  tenon_value in = tenon_dense(x, 0, kDLFloat, 32, 2, shape), out[2] = {{.kind = TENON_TENSOR}, {.kind = TENON_TENSOR}};
+  assert_int_equal(api->run(c, &in, out, NULL), 0);
+  void (*release)(tenon_ctx *) = api->release;
+  tenon_status (*run)(tenon_ctx *, const tenon_value *, tenon_value *, const tenon_run *) = api->run;
+  api->close(m);
+  assert_int_equal(dlclose(dl), 0);
+  for (int i = 0; i < 20; i++) assert_int_equal(run(c, &in, out, NULL), 0);
+  release(c);
+  assert_int_equal(shell(fmt("grep -q libm8.so /proc/%d/maps", (int)getpid())), 1);
+}
 static void test_same_bytes(void **state) {
   (void)state;
   write_model("m1", ARTIFACT_SO, path("a.so"), NULL);
@@ -306,10 +332,10 @@ static void test_sha256(void **state) {
 int main(void) {
   snprintf(dir, sizeof dir, "%s/artifactXXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
   if (!mkdtemp(dir)) return 1;
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_so),       cmocka_unit_test(test_so_lld), cmocka_unit_test(test_same_bytes),
-                                     cmocka_unit_test(test_exe),      cmocka_unit_test(test_static), cmocka_unit_test(test_object),
-                                     cmocka_unit_test(test_failures), cmocka_unit_test(test_header), cmocka_unit_test(test_packing),
-                                     cmocka_unit_test(test_sha256)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_so),      cmocka_unit_test(test_so_lld),   cmocka_unit_test(test_same_bytes),
+                                     cmocka_unit_test(test_dlclose), cmocka_unit_test(test_exe),      cmocka_unit_test(test_static),
+                                     cmocka_unit_test(test_object),  cmocka_unit_test(test_failures), cmocka_unit_test(test_header),
+                                     cmocka_unit_test(test_packing), cmocka_unit_test(test_sha256)};
   int bad = cmocka_run_group_tests(tests, NULL, NULL);
   return shell(fmt("rm -rf '%s'", dir)) || bad;
 }
