@@ -28,7 +28,7 @@ static Rule *const rules[OP_COUNT] = {
 Inferred inferred;
 static Diagnostic *troubles;
 static int ntroubles, ctroubles;
-enum { ITERATIONS_MAX = 8, NAME_ABOVE = 40, LOAD_MAX = 4 };
+enum { ITERATIONS_MAX = 8, NAME_ABOVE = 40, LOAD_MAX = 4, LOAD_INPUT_MAX = 16 };
 
 static void reset(void) {
   inferred = (Inferred){0};
@@ -123,10 +123,10 @@ static const Type *settle_type(const Type *t) {
   return type_tensor(t->dtype, t->rank, d);
 }
 
-static bool loadable(const Value *v) {
+static bool loadable(const Value *v, int64_t most) {
   if (v->elem || v->data || v->type->kind != TYPE_TENSOR || v->type->rank < 0 || v->type->rank > 1 || side_of(v)->constant) return false;
   int64_t n = const_count(dims_of(v));
-  return (v->type->dtype == DT_I32 || v->type->dtype == DT_I64) && n >= 1 && n <= LOAD_MAX;
+  return (v->type->dtype == DT_I32 || v->type->dtype == DT_I64) && n >= 1 && n <= most;
 }
 
 static void settle(Node *n, Value *v, bool constant) {
@@ -139,7 +139,7 @@ static void settle(Node *n, Value *v, bool constant) {
     v->elem = e;
   }
   side_of(v)->constant = constant;
-  if (loadable(v)) load_elems(v);
+  if (loadable(v, LOAD_MAX)) load_elems(v);
 }
 
 static bool rank_missing(const Node *n) {
@@ -189,7 +189,7 @@ static void settle_input(Graph *g, Value *v) {
   }
   v->type = type_tensor(t->dtype, t->rank, d);
   forget_elems(v);
-  if (loadable(v)) load_elems(v);
+  if (loadable(v, LOAD_INPUT_MAX)) load_elems(v);
 }
 
 static void start_iteration(void) {
