@@ -97,7 +97,8 @@ static void expand_fold(Lower *L, Group *g, Value *v) {
   Fold f = {.info = i, .result = v->out};
   memcpy(f.out, i->var, sizeof i->var);
   i->nred = 0;
-  choosing = g, L->rec_group = g, L->rec_owner = v, L->node = n;
+  choosing = n->op->family == FAMILY_FOLD ? g : NULL; // a contraction's depth is nobody else's axis
+  L->rec_group = g, L->rec_owner = v, L->node = n;
   lowering(n)->fold(L, n, &f);
   choosing = NULL;
 }
@@ -138,6 +139,16 @@ static bool all_in(IExpr *const *idx, int rank, IExpr *const *set, int n) {
     if (!ix_is(idx[d], 0) && !used_in(idx[d], set, n)) return false;
   return true;
 }
+static bool same_vars(IExpr *const *a, int n, IExpr *const *b, int m) { return nvars(a, n) == nvars(b, m) && all_in(a, n, b, m); }
+static bool leading_vars(IExpr *const *a, int n, IExpr *const *b, int m) { // a's variables, in order, are the first of b's
+  int j = 0;
+  for (int i = 0; i < n; i++) {
+    if (ix_is(a[i], 0)) continue;
+    while (j < m && ix_is(b[j], 0)) j++;
+    if (j == m || b[j++] != a[i]) return false;
+  }
+  return true;
+}
 // Is this value the weights of a contraction over a row: attention's probabilities? Its reader is a contraction that reduces over the row
 // axis, and the value itself is normalised by a fold over that axis.
 static bool row_normalised(Value *v, int depth) {
@@ -174,8 +185,10 @@ static bool may_join(Lower *L, Value *v, const Readers *r) {
     }
     return false;
   }
-  // a fold over rows: its result is read at the outer variables of the group
-  return nvars(r->idx, rank) > 0 && r->idx[0] == ri->var[0];
+  // a fold over rows: the rows are the leading variables of the root, the same for all folds of the group
+  for (int m = 1; m < g->nmember; m++)
+    if (g->member[m]->def->op->family == FAMILY_FOLD) return same_vars(r->idx, rank, vinfo(g->member[m])->var, g->member[m]->type->rank);
+  return nvars(r->idx, rank) > 0 && leading_vars(r->idx, rank, ri->var, root->type->rank);
 }
 
 static void expand(Lower *L, Group *g, Value *v) {

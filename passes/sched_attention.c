@@ -32,7 +32,8 @@ static bool analyse(Kernel *k, Attention *a) {
   bool swapped = ex_uses(x, a->j);
   a->keys = only_load(swapped ? x : y);
   Ex *queries = swapped ? y : x;
-  if (!a->keys || ex_uses(queries, a->j)) return false;
+  if (!a->keys || ex_uses(queries, a->j) || a->keys->npred || a->keys->cond) return false;
+  if (!axis_among(a->j, a->keys->ix, a->keys->buf->rank) || !axis_among(a->d, a->keys->ix, a->keys->buf->rank)) return false;
   for (int q = 0; q < n; q++) {
     if (ax[q] == a->j) continue;
     if (!axis_among(ax[q], ox, m)) return false;
@@ -78,8 +79,8 @@ static void panel_of_keys(Sched *s, const Attention *a, const char *outer, int w
     if (d != dj && d != dd) PART(d, 1, 0);
   PART(dj, width, 0), PART(dd, 1, 0), PART(dj, 1, width);
 #undef PART
-  const char *j = sched_axis(s, copy->ax[dj], fmt("%d rest %d", s->t->lanes, s->t->lanes)), *d = sched_axis(s, copy->ax[dd], fmt("%d", s->t->lanes));
-  bool square = extent_or(copy->ax[dd], 0) % s->t->lanes == 0 && s->t->lanes == 16;
+  const char *j = sched_axis(s, copy->ix[dj], fmt("%d rest %d", s->t->lanes, s->t->lanes)), *d = sched_axis(s, copy->ix[dd], fmt("%d", s->t->lanes));
+  bool square = extent_or(copy->ix[dd], 0) % s->t->lanes == 0 && s->t->lanes == 16;
   Text t = {0};
   if (square) put(&t, "%s| %s.0 %s.0 %s.1 tr %s.1 vec", outer, j, d, d, j);
   else put(&t, "%s| %s.0 %s.0 %s.1 %s.1 vec", outer, j, d, d, j);

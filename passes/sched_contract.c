@@ -171,9 +171,10 @@ static bool copy_panels(Sched *s, Contraction *c, int64_t panel) {
   Text t = {0};
   int64_t chunks = 1;
   int dv = lay->axis[lay->n - 1];
+  IExpr *v_axis = copy->ix[dv];
   for (int d = 0; d < copy->nax; d++)
-    if (d != dv) put(&t, "%s %s", sched_axis(s, copy->ax[d], ""), chunks < 64 ? "par " : ""), chunks *= extent_or(copy->ax[d], 8);
-  const char *v = sched_axis(s, copy->ax[dv], fmt("%d", s->t->lanes));
+    if (copy->ax[d] != v_axis) put(&t, "%s %s", sched_axis(s, copy->ax[d], ""), chunks < 64 ? "par " : ""), chunks *= extent_or(copy->ax[d], 8);
+  const char *v = sched_axis(s, v_axis, fmt("%d", s->t->lanes));
   put(&t, "%s.0 %s.1 vec", v, v);
   sched_bands(k, copy->name, t.p);
   for (int i = 0; i < k->nstage; i++)
@@ -267,6 +268,7 @@ bool sched_contraction(Sched *s) {
     if (M) put(&t, "%s.1 %s", M, roll ? "" : "unroll ");
     put(&t, "%s", vec);
     sched_bands(k, st->name, t.p);
+    if (i && k->stage[i - 1]->out->kind == BUF_TEMP && k->stage[i - 1]->out == c.near_load->buf) k->sched->stage[i].shared = 0; // behind the copy
   }
   sched_store(k->sched, c.upd->out, SPACE_REG, -1, NULL);
   peel(k, c.upd);
