@@ -22,28 +22,36 @@ static Tree *append(Build *b, Tree t) {
 
 /* ---- storage (rule 4) ---- */
 
-// How far past its region a stage may touch an axis: the tile that its bands inside the storage (from depth d on) round up to.
-static int64_t grain(const Build *b, int s, const Atom *axis, int d) {
+// step := min(step, extent) rounded up to the innermost step: a narrow region narrows the tile.
+static int64_t tile_step(const Split *sp, int level, IExpr *ext) {
+  int64_t step = level < sp->n ? sp->step[level] : 1, k, inner = sp->n ? sp->step[sp->n - 1] : 1;
+  if (ix_const(ext, &k) && step > k) step = k > 0 ? k : 1;
+  if (level < sp->n && inner < step) step = (step + inner - 1) / inner * inner;
+  return step;
+}
+
+// How far past a region of that extent a stage may touch an axis: the tile that its bands inside the storage (from depth d on) round up to.
+static int64_t grain(const Build *b, int s, const Atom *axis, int d, IExpr *ext) {
   const StageSched *row = b->st[s].row;
   for (int i = d; i < row->nband; i++) {
     const Split *p = &b->s->split[row->band[i].split];
     if (p->axis != axis) continue;
-    if (row->band[i].level >= p->n) return 1;
-    return p->nrest ? p->rest[p->nrest - 1] : p->step[row->band[i].level];
+    int64_t step = tile_step(p, row->band[i].level, ext), rest = p->nrest ? p->rest[p->nrest - 1] : step;
+    return rest < step ? rest : step;
   }
   return 1;
 }
 
 static int64_t larger(int64_t x, int64_t y) { return x > y ? x : y; }
 
-static int64_t grain_of_dim(const Build *b, const Buf *t, int dim, int d) {
+static int64_t grain_of_dim(const Build *b, const Buf *t, int dim, int d, IExpr *ext) {
   int64_t g = 1;
   for (int q = 0; q < b->k->nstage; q++) {
     const Info *in = &b->st[q];
     for (int j = 0; j < in->st->nax; j++) {
-      if (in->st->out == t && in->st->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j], d));
+      if (in->st->out == t && in->st->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j], d, ext));
       for (int i = 0; i < in->nload; i++)
-        if (in->load[i]->buf == t && in->load[i]->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j], d));
+        if (in->load[i]->buf == t && in->load[i]->ix[dim] == in->st->ax[j]) g = larger(g, grain(b, q, in->axis[j], d, ext));
     }
   }
   return g;
@@ -103,8 +111,7 @@ static void alloc(Build *b, Buf *t, int d, const Store *st) {
   home->data = home->v = NULL;
   for (int i = 0; i < t->rank; i++) {
     Region r = storage_region(b, t, i, p->writer, d);
-    int64_t k, g = ix_is(r.ext, 1) ? 1 : grain_of_dim(b, t, i, d);
-    if (ix_const(r.ext, &k) && k < g) g = k <= 16 ? 1 : 16; // a region smaller than the tile: whole vectors of it
+    int64_t g = ix_is(r.ext, 1) ? 1 : grain_of_dim(b, t, i, d, r.ext);
     p->lo[i] = r.lo;
     home->dim[i] = ix_scale(ix_ceil(r.ext, g), g);
   }
@@ -176,6 +183,15 @@ static void guard_axes_of(const Leaf *l, IExpr *original, Preds *to) { // the gu
     for (int j = 0; ix_has(original, l->in->axis[i]) && j < l->guard[i].n; j++) add_pred(to, l->guard[i].p[j]);
 }
 
+// Where some open band is masked, lanes beyond it may come out of storage: then storage itself is the guard. What is needed is inside.
+static void guard_storage(const Leaf *l, const Buf *home, int dim, IExpr *x, bool upper, Preds *to) {
+  bool masked = false;
+  for (int i = 0; i < l->in->row->nband; i++) masked |= l->b->path[i].limit != NULL;
+  if (!masked) return;
+  if (upper) add_pred(to, ix_addk(ix_sub(padded_end(home, dim), x), -1));
+  else add_pred(to, ix_addk(x, home->lay ? home->lay->lo[dim] : 0));
+}
+
 static void leaf_guards(Leaf *l, int s, int a) {
   Build *b = l->b;
   int d = l->in->row->nband;
@@ -238,7 +254,10 @@ static Ex *place_load(const Leaf *l, Ex *e) {
     x[d] = at_leaf(l, e->ix[d]);
     if (t) x[d] = ix_sub(x[d], t->lo[d]);
     for (int up = 0; up < 2; up++)
-      if (!said(e, d, up, want, nwant, t) && !in_storage(home, d, x[d], up)) guard_axes_of(l, e->ix[d], &keep);
+      if (!said(e, d, up, want, nwant, t) && !in_storage(home, d, x[d], up)) {
+        guard_axes_of(l, e->ix[d], &keep);
+        if (t) guard_storage(l, home, d, x[d], up, &keep);
+      }
   }
   memcpy(e->ix, x, sizeof x[0] * (size_t)home->rank);
   e->buf = home, e->pred = keep.p, e->npred = keep.n;
@@ -256,7 +275,7 @@ static Ex *place(Ex *e, void *u) {
 
 // The store index; says which axes overrun only into pad cells of the temp's storage, whose garbage nobody reads with effect (an axis
 // shorter than the dimension overruns into cells that others store).
-static void place_store(Leaf *l, Tree *t, bool *covered) {
+static void place_store(Leaf *l, Tree *t, bool *covered, Preds *pred) {
   const Stage *st = l->in->st;
   const Temp *p = st->out->kind == BUF_TEMP ? &l->b->temp[st->out->id] : NULL;
   t->buf = p ? p->home : st->out;
@@ -264,6 +283,8 @@ static void place_store(Leaf *l, Tree *t, bool *covered) {
     t->ix[i] = at_leaf(l, ex_map_index(st->ix[i], place, l));
     if (!p) continue;
     t->ix[i] = ix_sub(t->ix[i], p->lo[i]);
+    for (int up = 0; up < 2; up++)
+      if (!in_storage(t->buf, i, t->ix[i], up)) guard_storage(l, t->buf, i, t->ix[i], up, pred);
     for (int j = 0; j < st->nax; j++)
       if (l->in->dim[j] == i)
         covered[j] = ix_prove_ge0(ix_sub(l->in->axis[j]->a, st->out->dim[i])) && in_storage(t->buf, i, t->ix[i], false) &&
@@ -298,7 +319,7 @@ static void statement(Build *b, int s) {
   Preds pred = {0};
   t.val = ex_map(st->val, place, &l);
   t.cond = ex_map_more(st->cond, place, &l);
-  place_store(&l, &t, covered);
+  place_store(&l, &t, covered, &pred);
   for (int i = 0; i < st->nax; i++)
     if (!covered[i] || l.in->checked) guard_axes_of(&l, st->ax[i], &pred);
   for (int i = 0; i < st->npred; i++) {
@@ -385,14 +406,6 @@ static void clip(Build *b, int s, int a, int d, Region *r) {
     }
     r->ext = ix_sub(end, r->lo);
   }
-}
-
-// step := min(step, extent) rounded up to the innermost step: a narrow region narrows the tile.
-static int64_t tile_step(const Split *sp, int level, IExpr *ext) {
-  int64_t step = level < sp->n ? sp->step[level] : 1, k, inner = sp->n ? sp->step[sp->n - 1] : 1;
-  if (ix_const(ext, &k) && step > k) step = k > 0 ? k : 1;
-  if (level < sp->n && inner < step) step = (step + inner - 1) / inner * inner;
-  return step;
 }
 
 static void tiles(Build *b, BandAt *a) { // the pieces of a band, in order: edges and tiles, then rests

@@ -204,12 +204,16 @@ bool covered(Build *b, int s, int a, int d, int from, int to, Region r) {
   return within(inside(r, ext), may) && (!g.lo || within(inside(g, ext), r));
 }
 
-// Is what a stage computes on an axis, under all its shared bands, within the tile of the bands from c on? Else iterations overlap.
+// Is what a stage computes on an axis, under all its shared bands, within the tile of each of the bands from c on? Else iterations overlap.
 bool within_tile(Build *b, int s, int a, int c) {
   const Info *in = &b->st[s];
-  int p = prefix(b, s), own = last_open(b, in->axis[a], c, p);
-  if (own < 0 || !follows_readers(in, a)) return true;
-  return within(region(b, s, a, p), tile(b, own));
+  int p = prefix(b, s), outer = -1;
+  for (int i = c; i < p && follows_readers(in, a); i++) {
+    if (b->path[i].axis != in->axis[a]) continue;
+    if (outer >= 0 && !within(tile(b, i), tile(b, outer))) return false;
+    outer = i;
+  }
+  return outer < 0 || within(region(b, s, a, p), tile(b, outer));
 }
 
 // Below the shared prefix the stage's own bands cut its region.
