@@ -12,7 +12,8 @@ static void copy(Lower *L, HBuf *to, HBuf *from) {
   s->nbuf = 2, s->buf = bufs(2), s->buf[0] = to, s->buf[1] = from;
 }
 static void move(Lower *L, HBuf *to, HBuf *from) {
-  HStmt *s = lower_stmt(L, to->place == PLACE_HANDLE ? HS_MOVE : HS_COPY);
+  bool dense = to->type->kind == TYPE_TENSOR && to->type->dtype != DT_STR;
+  HStmt *s = lower_stmt(L, dense ? HS_COPY : HS_MOVE);
   s->nbuf = 2, s->buf = bufs(2), s->buf[0] = to, s->buf[1] = from;
 }
 

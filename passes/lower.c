@@ -113,7 +113,7 @@ void lower_provide(Lower *L, HBuf *b) {
     s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
     s->expr = ix_ceil(ix_scale(type_count(b->type), dtypes[b->type->dtype].bits), 8), s->keep = ix(0);
   }
-  if (b->place == PLACE_OUTPUT && !b->exact) {
+  if (b->place == PLACE_OUTPUT && !b->exact && dense(b->type)) {
     HStmt *s = lower_stmt(L, HS_OUTPUT);
     s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
   }
@@ -437,7 +437,7 @@ static void copy_outputs(Lower *L, Graph *g) {
     HBuf *b = L->prog->out[i].buf, *from = lower_value(L, g->out[i]);
     if (from == b) continue;
     lower_provide(L, b);
-    HStmt *s = lower_stmt(L, HS_COPY);
+    HStmt *s = lower_stmt(L, dense(b->type) ? HS_COPY : HS_MOVE);
     s->nbuf = 2, s->buf = NEWN(HBuf *, 2), s->buf[0] = b, s->buf[1] = from;
   }
 }
