@@ -21,7 +21,8 @@ static IExpr *clamped(Ex *position, IExpr *size) { // a float position as an ind
   Ex *i = ex_cast(DT_I64, position);
   if (ix_const(size, &n)) return ex_index(i, 0, n > 0 ? n - 1 : 0, -1, "s");
   IExpr *x = ex_index(i, 0, ix_upper(size) - 1, -1, "s");
-  ((LetDef *)ix_is_atom(x)->def)->limit = size;
+  Atom *a = ix_is_atom(x);
+  if (a && a->kind == ATOM_LET) ((LetDef *)a->def)->limit = size;
   return x;
 }
 

@@ -344,6 +344,7 @@ static void collect_body(Program *p, HStmt *s) {
 }
 static void symbols(Program *p) {
   for (int i = 0; i < p->nin; i++) collect_type(p, p->in[i].type);
+  for (int i = 0; i < p->nout; i++) collect_type(p, p->out[i].type);
   for (int i = 0; i < p->nbuf; i++) collect_type(p, p->buf[i]->type);
   for (int i = 0; i < p->nrequire; i++) collect(p, p->require[i].expr);
   for (int i = 0; i < p->nsite; i++) collect(p, p->site[i].lo), collect(p, p->site[i].hi);
@@ -413,6 +414,17 @@ static void inputs(Lower *L, Graph *g) {
     vinfo(v)->hbuf = b;
   }
 }
+// The artifact's tables know symbols only: a dim that is an expression gets a name.
+static const Type *named_dims(const Type *t, Sym name) {
+  if (t->kind != TYPE_TENSOR) return t;
+  IExpr *dim[MAX_RANK];
+  for (int d = 0; d < t->rank; d++) {
+    Atom *a = ix_is_atom(t->dim[d]);
+    bool plain = ix_const(t->dim[d], NULL) || (a && a->kind == ATOM_SYM);
+    dim[d] = plain ? t->dim[d] : ix_named(sym_fmt("%s.%d", name, d), t->dim[d]);
+  }
+  return type_tensor(t->dtype, t->rank, dim);
+}
 // An output that some node computes is written in place; one that is an input, a constant, or given twice is copied at the end.
 static void outputs(Lower *L, Graph *g) {
   Program *p = L->prog;
@@ -422,7 +434,7 @@ static void outputs(Lower *L, Graph *g) {
     Sym name = g->out_name[i] ? g->out_name[i] : v->name ? v->name : sym_fmt("output_%d", i);
     HBuf *b = program_buf(p, name, v->type, PLACE_OUTPUT);
     b->index = i, b->exact = dense(v->type) && type_at_entry(v->type);
-    p->out[i] = (HIo){.name = name, .type = v->type, .buf = b, .pair = -1, .pair_axis = -1};
+    p->out[i] = (HIo){.name = name, .type = named_dims(v->type, name), .buf = b, .pair = -1, .pair_axis = -1};
     if (v->def && !v->data && v->graph == g && !vinfo(v)->hbuf) vinfo(v)->hbuf = b;
   }
 }

@@ -38,6 +38,7 @@ static DType reg_of(const Value *v) { return dtypes[v->type->dtype].reg; }
 static Ex *known_element(Lower *L, Value *v, IExpr *const *idx) {
   (void)L;
   DType r = reg_of(v);
+  if (!v->splat && v->nelem == 0) return ex_num(r, 0); // there is no element: nobody stores it
   if (v->splat || v->nelem == 1) return ex_ix(r, v->elem[0]);
   IExpr *at = ix(0);
   for (int d = 0; d < v->type->rank; d++) at = ix_add(ix_mul(at, v->type->dim[d]), idx[d]);
@@ -160,7 +161,8 @@ IExpr *pull_index(Lower *L, Value *v, IExpr *const *idx, IExpr *size, bool wrap_
   bool exact = ix_const(size, &k);
   int64_t hi = exact ? k - 1 : ix_upper(size) - 1;
   IExpr *let = ex_index(e, 0, hi < 0 ? 0 : hi, site, "g");
-  if (!exact) ((LetDef *)ix_is_atom(let)->def)->limit = size;
+  Atom *a = ix_is_atom(let);
+  if (!exact && a && a->kind == ATOM_LET) ((LetDef *)a->def)->limit = size;
   return let;
 }
 
