@@ -134,8 +134,8 @@ const uint8_t *external_bytes(Importer *im, const Onnx__TensorProto *t, int64_t 
   const Mapping *m = map_location(im, location, w);
   if (length < 0) length = offset <= m->n ? m->n - offset : 0;
   if (offset > m->n || length > m->n - offset)
-    fail(EXIT_INVALID, "external.malformed", w, "external data '%s': bytes %lld to %lld of a file of %lld", location, (long long)offset,
-         (long long)offset + (long long)length, (long long)m->n);
+    fail(EXIT_INVALID, "external.malformed", w, "external data '%s': %lld bytes at %lld of a file of %lld", location, (long long)length,
+         (long long)offset, (long long)m->n);
   *n = length;
   return m->p + offset;
 }

@@ -4,7 +4,7 @@
 #include "ir/map.h"
 #include "onnx.pb-c.h"
 
-enum { NEWEST_OPSET = 28, NEWEST_IR = 14, MAX_CALL_DEPTH = 100, MAX_FUNCTIONS = 10000, MAX_INLINED = 1000000 };
+enum { NEWEST_OPSET = 28, NEWEST_IR = 14, MAX_CALL_DEPTH = 100, MAX_FUNCTIONS = 10000, MAX_INLINED = 200000 };
 
 typedef struct Importer {
   const char *file;
