@@ -28,13 +28,30 @@ IExpr *lower_scalar(Lower *L, Value *v, int64_t i, int64_t lo, int64_t hi) {
   return x;
 }
 
+// v in memory, for statements that read memory. What a region is given as an expression (a Loop's iteration, a condition that is true) has
+// none: it is written down here and now.
+static HBuf *stored(Lower *L, Value *v) {
+  if (!v->elem || v->data || v->def || vinfo(v)->hbuf) return lower_value(L, v);
+  static const uint8_t spatial[MAX_RANK];
+  Value *w = NEW(Value);
+  IExpr *at[MAX_RANK];
+  w->name = v->name, w->type = v->type, w->graph = v->graph;
+  lower_begin(L, "value");
+  for (int d = 0; d < v->type->rank; d++) at[d] = ix_var(sym("i"), v->type->dim[d]);
+  Ex *e = pull(L, v, at);
+  kernel_stage(L->k, sym("out"), C_SET, lower_out(L, w), v->type->rank, at, spatial, at, e);
+  lower_launch(L);
+  return lower_value(L, w);
+}
+
 /* ---- calls ---- */
 void host_call(Lower *L, Node *n) {
+  HBuf **buf = bufs(n->nin + n->nout);
+  for (int i = 0; i < n->nin; i++) buf[i] = n->in[i] ? stored(L, n->in[i]) : NULL;
+  for (int i = 0; i < n->nout; i++) buf[n->nin + i] = n->out[i] ? lower_value(L, n->out[i]) : NULL;
   HStmt *s = lower_stmt(L, HS_CALL);
   s->callee = sym(lowering(n)->formula);
-  s->nbuf = n->nin + n->nout, s->buf = bufs(s->nbuf), s->nin = n->nin;
-  for (int i = 0; i < n->nin; i++) s->buf[i] = n->in[i] ? lower_value(L, n->in[i]) : NULL;
-  for (int i = 0; i < n->nout; i++) s->buf[n->nin + i] = n->out[i] ? lower_value(L, n->out[i]) : NULL;
+  s->nbuf = n->nin + n->nout, s->buf = buf, s->nin = n->nin;
   s->attrs = n->attr, s->nattr = n->nattr;
   s->site = lower_site(L, n, "%v", ix(0), ix(0));
 }
@@ -48,7 +65,7 @@ static void bind_dims(Lower *L, const Type *to, const Type *from) {
   }
 }
 static void give(Lower *L, HBuf *to, Value *from) {
-  HBuf *f = lower_value(L, from);
+  HBuf *f = stored(L, from);
   if (f == to) return;
   bind_dims(L, to->type, from->type);
   lower_provide(L, to);
@@ -61,8 +78,9 @@ static void inside(Lower *L, HStmt **block, HStmt ***save) {
 }
 
 void region_if(Lower *L, Node *n) {
+  HBuf *cond = stored(L, n->in[0]);
   HStmt *s = lower_stmt(L, HS_IF), **after;
-  s->nbuf = 1, s->buf = bufs(1), s->buf[0] = lower_value(L, n->in[0]);
+  s->nbuf = 1, s->buf = bufs(1), s->buf[0] = cond;
   for (int b = 0; b < 2; b++) {
     inside(L, b ? &s->other : &s->body, &after);
     lower_graph(L, n->region[b]);
@@ -84,7 +102,7 @@ typedef struct Carried {
 static void enter(Lower *L, Carried *c) {
   c->buf = lower_scratch(L, "carried", c->in->type);
   vinfo(c->in)->hbuf = c->buf;
-  HBuf *from = lower_value(L, c->init);
+  HBuf *from = stored(L, c->init);
   bind_dims(L, c->in->type, c->init->type);
   lower_provide(L, c->buf);
   if (c->buf->place == PLACE_HANDLE) move(L, c->buf, from);
@@ -98,7 +116,7 @@ static void next_iteration(Lower *L, Carried *c, int n) {
   IExpr *fresh[64];
   int ns = 0;
   for (int i = 0; i < n; i++) {
-    from[i] = lower_value(L, c[i].out);
+    from[i] = stored(L, c[i].out);
     for (int j = 0; j < n; j++) {
       if (from[i] != c[j].buf || i == j) continue;
       HBuf *aside = lower_scratch(L, "aside", c[i].out->type);
@@ -157,7 +175,7 @@ static void stack_open(Lower *L, Stacked *s, IExpr *t, bool known) {
   s->slot->alias = s->buf, s->slot->shift = ix_mul(t, count_of(s->row->type)), s->slot->exact = true;
 }
 static void stack_row(Lower *L, Stacked *s, IExpr *t) {
-  HBuf *from = lower_value(L, s->row);
+  HBuf *from = stored(L, s->row);
   if (!s->known) {
     HStmt *g = lower_stmt(L, HS_GROW);
     IExpr *n = count_of(s->row->type);
@@ -214,7 +232,7 @@ void region_loop(Lower *L, Node *n) {
   HBuf *go = NULL;
   if (tested) {
     go = lower_scratch(L, "go", type_tensor(DT_BOOL, 0, NULL));
-    if (cond) copy(L, go, lower_value(L, cond));
+    if (cond) copy(L, go, stored(L, cond));
     else copy(L, go, lower_const_bool(L, true));
   }
   for (int i = 0; i < nstack; i++) {
@@ -228,7 +246,7 @@ void region_loop(Lower *L, Node *n) {
   lower_graph(L, b);
   for (int i = 0; i < nstack; i++)
     if (st[i].result) stack_row(L, &st[i], t);
-  if (go) copy(L, go, lower_value(L, b->out[0]));
+  if (go) copy(L, go, stored(L, b->out[0]));
   next_iteration(L, c, nc);
   *L->tail = after;
   for (int i = 0; i < nstack; i++)
