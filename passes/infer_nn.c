@@ -470,9 +470,17 @@ void shape_linear_attention(Node *n) {
   out_dims(n, 1, dtype_in(n, node_in(n, 3) ? 3 : 0), dims(4, q.d[0], ix(kv), dk, dv));
 }
 
-void shape_flex_attention(Node *n) { // B, heads, rows, d
-  Dims q = dims_of(n->in[0]), v = dims_of(n->in[2]);
-  q.d[q.rank - 1] = v.d[v.rank - 1];
+void shape_flex_attention(Node *n) { // B, heads, rows, d; the bodies see the scores
+  Dims q = dims_of(n->in[0]), k = dims_of(n->in[1]), v = dims_of(n->in[2]);
+  if (q.rank != 4 || k.rank != 4 || v.rank != 4) wrong(n, "operands of ranks %d, %d and %d", q.rank, k.rank, v.rank);
+  else {
+    DType own = dtype_in(n, 0), d = dtype_attr(n, "softmax_precision", dtypes[own].bits < 32 ? DT_F32 : own);
+    for (int r = 0; r < n->nregion; r++) {
+      n->region[r]->in[0]->type = type_tensor(d, 4, (IExpr *[]){q.d[0], q.d[1], q.d[2], k.d[2]});
+      infer_graph(n->region[r]);
+    }
+    q.d[3] = v.d[3];
+  }
   out_sig(n, 0, q);
 }
 
