@@ -154,8 +154,9 @@ static void add_pred(Preds *l, IExpr *p) {
   PUSH(l->p, l->n, l->c, p);
 }
 
-typedef struct Leaf { // a stage at the bottom of its bands: each axis is down to one value
+typedef struct Leaf { // stage s at the bottom of its bands: each axis is down to one value
   Build *b;
+  int s;
   const Info *in;
   IExpr *at[MAX_AXES];
   Preds guard[MAX_AXES];
@@ -240,6 +241,31 @@ static bool said(const Ex *e, int dim, bool upper, IExpr *const *want, int n, co
   return false;
 }
 
+// Stage u stores a tile of its axis a in each iteration of a band that the reader is inside too, and does not follow what readers want
+// (a parameter, a carried axis): the reader may not look ahead of that tile, nor behind it where iterations are parallel or u runs later.
+static void check_reach(const Leaf *l, int u, int a, const Ex *e, IExpr *x) {
+  const Build *b = l->b;
+  const Open *t = NULL;
+  bool parallel = false;
+  for (int i = 0; i < common(b, u, l->s); i++)
+    if (b->path[i].axis == b->st[u].axis[a]) t = &b->path[i], parallel |= t->map == MAP_VEC || t->map == MAP_PAR || t->map >= MAP_BLOCK_X;
+  if (!t) return;
+  bool ahead = !ix_prove_ge0(ix_sub(ix_addk(t->at, t->step - 1), x)), behind = !ix_prove_ge0(ix_sub(x, t->at));
+  if ((ahead && u < l->s) || (behind && (parallel || u > l->s)))
+    BAD("%s.%s: in a band of %s it reads cells of %s that other iterations store", b->k->name, l->in->st->name, b->st[u].axis[a]->name,
+        e->buf->name);
+}
+
+static void check_reaches(const Leaf *l, const Ex *e, IExpr *const *x) {
+  for (int u = 0; u < l->b->k->nstage; u++) {
+    const Info *in = &l->b->st[u];
+    for (int a = 0; u != l->s && in->st->out == e->buf && a < in->st->nax; a++) {
+      int dim = stored_dim(in->st, a);
+      if (dim >= 0 && !follows_readers(in, a)) check_reach(l, u, a, e, x[dim]);
+    }
+  }
+}
+
 static Ex *place_load(const Leaf *l, Ex *e) {
   const Temp *t = e->buf->kind == BUF_TEMP ? &l->b->temp[e->buf->id] : NULL;
   Buf *home = t ? t->home : e->buf;
@@ -250,8 +276,9 @@ static Ex *place_load(const Leaf *l, Ex *e) {
     IExpr *p = at_leaf(l, want[i]);
     if (!pred_holds(l, e, home, want[i], p)) add_pred(&keep, p);
   }
+  for (int d = 0; d < home->rank; d++) x[d] = at_leaf(l, e->ix[d]);
+  check_reaches(l, e, x);
   for (int d = 0; d < home->rank; d++) {
-    x[d] = at_leaf(l, e->ix[d]);
     if (t) x[d] = ix_sub(x[d], t->lo[d]);
     for (int up = 0; up < 2; up++)
       if (!said(e, d, up, want, nwant, t) && !in_storage(home, d, x[d], up)) {
@@ -305,7 +332,7 @@ static void check_overlap(Build *b, int s) {
 
 static void statement(Build *b, int s) {
   check_overlap(b, s);
-  Leaf l = {.b = b, .in = &b->st[s]};
+  Leaf l = {.b = b, .s = s, .in = &b->st[s]};
   const Stage *st = l.in->st;
   for (int i = 0; i < st->nax; i++) {
     Region r = current(b, s, i, l.in->row->nband);

@@ -73,7 +73,7 @@ static const Atom *band_axis(const Build *b, int s, int i) { return b->s->split[
 static int own_axis(const Build *b, int s, int i) { return stage_axis(b->st[s].st, band_axis(b, s, i)); }
 static int storage_depth(const Build *b, const Buf *t) { return t->kind == BUF_TEMP ? alloc_depth(b, t) : 0; }
 
-static int stored_dim(const Stage *st, int a) { // the dimension that the axis indexes, alone; -1: none
+int stored_dim(const Stage *st, int a) {
   for (int i = 0; a >= 0 && i < st->out->rank; i++)
     if (st->ix[i] == st->ax[a]) return i;
   return -1;
@@ -149,8 +149,6 @@ static void check_read_in_band(const Build *b, int u, int q, const Ex *e, int i,
   bool parallel = (map == MAP_VEC || map == MAP_PAR || map >= MAP_BLOCK_X) && i >= storage_depth(b, e->buf);
   if ((e->buf->kind != BUF_TEMP || parallel || q < u) && !same)
     BAD_STAGE(b, q, "inside band %s it reads cells of %s that other iterations store", name, e->buf->name);
-  if (in->carried[a] && (has_lets(e->ix[dim]) || !ix_prove_ge0(ix_sub(in->st->ax[a], e->ix[dim]))))
-    BAD_STAGE(b, q, "inside ordered band %s it reads ahead of %s", name, in->st->name);
 }
 
 static void check_reads(const Build *b, int q) {

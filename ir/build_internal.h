@@ -48,6 +48,7 @@ typedef struct Build {
 
 /* build_check.c */
 void build_complete(Kernel *); // stages without bands get plain loops
+int stored_dim(const Stage *, int axis); // the dimension of its buffer that the axis indexes, alone; -1: none
 bool updates(const Info *);    // running it twice is not running it once
 void build_check(Build *);     // fails on a schedule that is malformed or would change what the stages compute
 
