@@ -87,6 +87,7 @@ void *grow(void *p, int n, int *cap, size_t elem) {
 }
 
 char *vfmt(const char *format, va_list ap) {
+  if (!format) __builtin_unreachable(); // gcc's sanitizer build wants to know
   va_list again;
   va_copy(again, ap);
   int n = vsnprintf(NULL, 0, format, ap);
@@ -175,6 +176,7 @@ void put_n(Text *t, const void *bytes, size_t n) {
 }
 
 void put(Text *t, const char *format, ...) {
+  if (!format) __builtin_unreachable();
   va_list ap, again;
   va_start(ap, format);
   va_copy(again, ap);
