@@ -166,17 +166,27 @@ static IExpr *count_of(const Type *t) {
   return n;
 }
 static IExpr *bytes(const Type *t, IExpr *count) { return ix_ceil(ix_scale(count, dtypes[t->dtype].bits), 8); }
+// The dims of a row, which may depend on the iteration, are taken where the row is made. No iteration: rows of size 0.
+static void row_dims(Lower *L, const Stacked *s, bool none) {
+  const Type *t = s->result->type;
+  for (int d = 1; d < t->rank; d++) {
+    Atom *x = ix_is_atom(t->dim[d]);
+    if (t->dim[d] != s->row->type->dim[d - 1] && x && x->kind == ATOM_SYM && !x->def) let(L, x, none ? ix(0) : s->row->type->dim[d - 1]);
+  }
+}
 static void stack_open(Lower *L, Stacked *s, IExpr *t, bool known) {
   HBuf *final = lower_value(L, s->result);
   s->known = known;
   s->buf = known ? final : lower_slab(L, "rows", s->result->type);
   if (known) lower_provide(L, final);
+  else row_dims(L, s, true);
   s->slot = program_buf(L->prog, sym("row"), s->row->type, PLACE_ALIAS);
   s->slot->alias = s->buf, s->slot->shift = ix_mul(t, count_of(s->row->type)), s->slot->exact = true;
 }
 static void stack_row(Lower *L, Stacked *s, IExpr *t) {
   HBuf *from = stored(L, s->row);
   if (!s->known) {
+    row_dims(L, s, false);
     HStmt *g = lower_stmt(L, HS_GROW);
     IExpr *n = count_of(s->row->type);
     g->nbuf = 1, g->buf = bufs(1), g->buf[0] = s->buf;
@@ -189,10 +199,6 @@ static void stack_close(Lower *L, Stacked *s, IExpr *trips) {
   const Type *t = s->result->type;
   Atom *a = ix_is_atom(t->dim[0]);
   if (a && a->kind == ATOM_SYM && !a->def && t->dim[0] != trips) let(L, a, trips);
-  for (int d = 1; d < t->rank; d++) {
-    Atom *x = ix_is_atom(t->dim[d]);
-    if (t->dim[d] != s->row->type->dim[d - 1] && x && x->kind == ATOM_SYM && !x->def) let(L, x, s->row->type->dim[d - 1]);
-  }
   HBuf *final = lower_value(L, s->result);
   lower_provide(L, final);
   copy(L, final, s->buf);
