@@ -34,6 +34,21 @@ static IExpr *bounded(IExpr *e) { // without loop variables: the largest
   }
 }
 
+// Only as exact as a small expression can be: above that, symbols count as some middling size.
+static IExpr *middling(Atom *a, void *u) {
+  (void)u;
+  return a->kind == ATOM_SYM ? ix(a->hi < 64 ? a->hi : a->lo > 64 ? a->lo : 64) : NULL;
+}
+static bool steep(const IExpr *e, int64_t most) {
+  for (int i = 0; i < e->n; i++)
+    if (e->t[i].coef > most || e->t[i].coef < -most) return true;
+  return false;
+}
+static IExpr *small(IExpr *e, int size, int64_t most) {
+  if (ix_size(e) > size || steep(e, most)) e = ix_map(e, middling, NULL);
+  return ix_size(e) > size || ix_lower(e) > most ? ix(most) : e;
+}
+
 static IExpr *cost(const Tree *t, const Tree *end, int64_t lanes, const Target *target) {
   IExpr *sum = ix(0);
   for (; t != end; t = t->next) {
@@ -43,7 +58,7 @@ static IExpr *cost(const Tree *t, const Tree *end, int64_t lanes, const Target *
     int64_t n = 1;
     bool vec = t->map == MAP_VEC && ix_const(t->ext, &n);
     IExpr *one = cost(t->body, NULL, vec ? n : lanes, target);
-    sum = ix_add(sum, vec ? one : ix_mul(bounded(t->ext), one));
+    sum = small(ix_add(sum, vec ? one : ix_mul(small(bounded(t->ext), 8, 1 << 20), one)), 30, (int64_t)1 << 40);
   }
   return sum;
 }

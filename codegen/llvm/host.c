@@ -160,13 +160,8 @@ static int launch_words(const HStmt *s) {
   return most;
 }
 
-static IExpr *middling(Atom *a, void *u) { // any plausible size will do
-  (void)u;
-  return a->kind == ATOM_SYM ? ix(a->hi < 64 ? a->hi : a->lo > 64 ? a->lo : 64) : NULL;
-}
 static V chunk_ns(const HStmt *s, const Phase *p, IExpr *chunks) {
   IExpr *per = ix_addk(ix_div(at_launch(s, phase_cost(p, em.target)), ix_scale(chunks, 8)), 1);
-  if (ix_size(per) > 40) per = ix_map(per, middling, NULL);
   if (ix_lower(per) == ix_upper(per)) return k32(ix_lower(per) > INT32_MAX ? INT32_MAX : ix_lower(per));
   return LLVMBuildTrunc(em.b, intrin2("llvm.smin", value(per), k64(INT32_MAX)), em.i32, "");
 }
