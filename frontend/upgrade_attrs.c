@@ -149,3 +149,34 @@ void old_label_classes(Up *u) {
   node_set(u->n, labels);
   node_set_ints(u->n, from_strings ? "values_int64s" : "keys_int64s", labels.n, index);
 }
+
+// x * scale + bias, a bias for each channel of [N,C,H,W].
+void old_image_scaler(Up *u) {
+  Value *x = need_in(u, 0);
+  double scale = 1;
+  old_float(u, "scale", &scale);
+  Value *y = up_op(u, OP_Mul, VALUES(x, up_float_like(u, scale, x)));
+  for (int k = 0; k < u->n->nattr; k++) {
+    const Attr *a = &u->n->attr[k];
+    if (strcmp(a->name, "bias") || a->kind != ATTR_FLOATS || !a->n) continue;
+    Tensor *t = tensor_new(DT_F32, 3, (int64_t[]){a->n, 1, 1}, NULL);
+    for (int c = 0; c < a->n; c++) tensor_set_float(t, c, a->floats[c]);
+    y = up_op(u, OP_Add, VALUES(y, up_op(u, OP_CastLike, VALUES(graph_const(u->g, NULL, t), x))));
+  }
+  become(u, 0, y);
+}
+
+// border is left, top, right, bottom of [N,C,H,W]; scale, if given, is the height and width that are kept from the border on.
+void old_crop(Up *u) {
+  const int64_t *border, *scale;
+  if (old_ints(u, "border", &border) != 4) cannot_upgrade(u, "border needs four numbers");
+  bool sized = old_ints(u, "scale", &scale) == 2;
+  for (int k = 0; k < 4; k++)
+    if (border[k] < 0 || border[k] > INT32_MAX) cannot_upgrade(u, "a border out of range");
+  int64_t start[] = {border[1], border[0]}, end[2], axes[] = {2, 3};
+  for (int k = 0; k < 2; k++) {
+    int64_t far = border[3 - k];
+    end[k] = sized ? start[k] + (scale[k] & INT32_MAX) : far ? -far : INT64_MAX;
+  }
+  become(u, 0, up_op(u, OP_Slice, VALUES(need_in(u, 0), up_ints(u, 2, start), up_ints(u, 2, end), up_ints(u, 2, axes))));
+}

@@ -122,6 +122,15 @@ grid = np.array([[[[-1, -1], [1, 1], [0, 0]]]], F)
 case(16, [("GridSample", ["a", "g"], ["y0"], dict(align_corners=1, mode="bilinear"))], dict(a=p, g=grid),
      [np.array([[[[p[0, 0, 0, 0], p[0, 0, 1, 2], (p[0, 0, 0, 1] + p[0, 0, 1, 1]) / 2]]]], F)])
 
+# ---- ops that the standard dropped ----
+i = x(1, 2, 4, 5)
+case(1, [("Affine", ["a"], ["y0"], dict(alpha=2.0, beta=0.5))], dict(a=a), [a * 2 + F(0.5)])
+case(1, [("ScaledTanh", ["a"], ["y0"], dict(alpha=2.0, beta=0.5))], dict(a=a), [2 * np.tanh(a / 2)])
+case(1, [("ParametricSoftplus", ["a"], ["y0"], dict(alpha=2.0, beta=0.5))], dict(a=a), [2 * np.log1p(np.exp(a / 2))])
+case(1, [("ImageScaler", ["a"], ["y0"], dict(scale=2.0, bias=[1.0, -1.0]))], dict(a=i), [i * 2 + np.array([1, -1], F)[:, None, None]])
+case(1, [("Crop", ["a"], ["y0"], dict(border=[1, 0, 2, 1]))], dict(a=i), [i[:, :, 0:3, 1:3]])
+case(1, [("Crop", ["a"], ["y0"], dict(border=[1, 2, 0, 0], scale=[1, 3]))], dict(a=i), [i[:, :, 2:3, 1:4]])
+
 
 def scan8():
     value = helper.make_tensor_value_info
