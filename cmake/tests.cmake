@@ -46,6 +46,11 @@ foreach(source ${tools})
   add_dependencies(tools ${name})
 endforeach()
 
+# Random stages under random schedules: tree = stages, and code = tree for every 25th.
+if(TARGET schedule_fuzz)
+  add_test(NAME schedule_fuzz COMMAND schedule_fuzz 0 400 25)
+endif()
+
 # Fuzzers: tests/fuzz/*_fuzz.c, each with LLVMFuzzerTestOneInput; cmake -DTENON_FUZZ=ON with clang.
 option(TENON_FUZZ "build tests/fuzz with libFuzzer (clang only)" OFF)
 if(TENON_FUZZ)

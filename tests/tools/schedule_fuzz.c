@@ -1,12 +1,15 @@
 // schedule_fuzz.c - random stages under random schedules: the tree must give the stages' bits.
 //
-//   schedule_fuzz [FIRST [COUNT]]      seeds FIRST.. ; prints what differs and a summary; exit 1 if anything did
+//   schedule_fuzz [FIRST [COUNT [N]]]  seeds FIRST.. ; prints what differs and a summary; exit 1 if anything did. Every N-th is compiled
+//                                      too, at -O0 and -O2: same bits as the tree, chunks in order and backwards
 //   schedule_fuzz -p SEED              prints the kernel of one seed: stages, schedule, tree
 //
 // Stages: pointwise with broadcasts, windows with borders, strided pooling, folds (some with rfactor), contractions over the channels,
 // scans, gathers through loaded indices, ragged reductions, data conditions, nearest upsampling. Schedules: splits with every kind of tail
 // and edge, nested groups that share bands (foreign ones too), vec, unroll and par, storage higher than need be, layouts. A schedule that
 // build refuses is counted, not run. Arithmetic is exact (wrapping i32, or small floats kept small), so every order gives the same bits.
+#include "codegen/codegen.h"
+#include "codegen/llvm/load.h"
 #include "ir/scalar.h"
 
 #include "tests/unit/kernel_run.h"
@@ -375,7 +378,8 @@ static void make_schedule(Gen *g) {
 typedef struct Run {
   uint32_t seed;
   bool print;
-  int runs, differ, refused;
+  uint32_t every; // compile every so many seeds; 0: none
+  int runs, differ, refused, compiled;
 } Run;
 static Run *running;
 
@@ -396,6 +400,42 @@ static void complain(Run *r, const char *what) {
   if (r->differ++ < 10) printf("seed %u: %s\n", r->seed, what);
 }
 
+static void set_sizes(const Gen *g, int h) {
+  if (ix_is_atom(g->H)) ix_is_atom(g->H)->val = h;
+  if (ix_is_atom(g->W)) ix_is_atom(g->W)->val = 14 - h;
+}
+
+static void run_code(Run *r, const Gen *g, Loaded *code, const char *how) {
+  int64_t symbol[8];
+  void *param[MAX_BUFS];
+  Saved before, tree;
+  run_fill(g->k, r->seed);
+  run_save(g->k, &before);
+  for (int i = 0; i < g->k->nsym; i++) symbol[i] = g->k->sym[i]->val;
+  for (int i = 0; i < kernel_params(g->k); i++) param[i] = g->k->buf[i]->data;
+  eval_tree(g->k, NULL);
+  run_save(g->k, &tree);
+  for (int backwards = 0; backwards < 2; backwards++) {
+    run_restore(g->k, &before);
+    loaded_run(code, param, symbol, backwards, NULL);
+    const char *wrong = run_differ(g->k, &tree, 0);
+    if (wrong) complain(r, fmt("%s%s, H %d: %s", how, backwards ? " backwards" : "", (int)ix_is_atom(g->H)->val, wrong));
+  }
+  run_unsave(g->k, &before), run_unsave(g->k, &tree), run_free(g->k);
+}
+
+static void compile(Run *r, const Gen *g) {
+  for (int opt = 0; opt <= 2; opt += 2) {
+    Loaded *code = llvm_load_kernel(g->k, target_host(), opt);
+    for (int h = 1; h <= 13; h += 4) {
+      set_sizes(g, h);
+      run_code(r, g, code, opt ? "-O2" : "-O0");
+    }
+    loaded_close(code);
+    r->compiled++;
+  }
+}
+
 static void one_seed(void *u) {
   Run *r = u;
   Gen g = {.seed = r->seed * 7919 + 1};
@@ -410,12 +450,12 @@ static void one_seed(void *u) {
   kernel_verify(g.k);
   if (!round_trip(g.k)) complain(r, "the text of the tree does not come back");
   for (int h = 1; h <= 13; h += 4) {
-    if (ix_is_atom(g.H)) ix_is_atom(g.H)->val = h;
-    if (ix_is_atom(g.W)) ix_is_atom(g.W)->val = 14 - h;
+    set_sizes(&g, h);
     const char *wrong = run_compare(g.k, r->seed, 0);
     r->runs++;
     if (wrong) complain(r, fmt("H %d: %s", h, wrong));
   }
+  if (r->every && r->seed % r->every == 0) compile(r, &g);
 }
 
 static void quiet(const Diagnostic *d) {
@@ -433,6 +473,7 @@ int main(int argc, char **argv) {
            count = r.print    ? 1
                    : argc > 2 ? (uint32_t)atoi(argv[2])
                               : 400;
+  r.every = argc > 3 ? (uint32_t)atoi(argv[3]) : 0;
   diagnostic_sink = quiet;
   bug_dump = seed_of_bug;
   for (r.seed = first; r.seed < first + count; r.seed++) {
@@ -441,6 +482,6 @@ int main(int argc, char **argv) {
     else if (e != EXIT_OK) r.differ++;
     base_reset();
   }
-  printf("schedule_fuzz: %u schedules, %d refused, %d runs, %d differ\n", count, r.refused, r.runs, r.differ);
+  printf("schedule_fuzz: %u schedules, %d refused, %d runs, %d compilations, %d differ\n", count, r.refused, r.runs, r.compiled, r.differ);
   return r.differ != 0;
 }
