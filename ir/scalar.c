@@ -235,7 +235,14 @@ static Ex *simplify(SOp op, Ex *a, Ex *b, Ex *c) {
   }
 }
 
+// Conversions whose result type the operand's says; the others are for ex_convert.
+static DType only_target(SOp op, DType t) {
+  if (op == S_bits) return t == DT_F32 ? DT_I32 : t == DT_F64 ? DT_I64 : t == DT_I32 ? DT_F32 : DT_F64;
+  return op == S_f2f ? (t == DT_F32 ? DT_F64 : DT_F32) : op == S_i2i ? (t == DT_I32 ? DT_I64 : DT_I32) : op == S_u2i ? DT_I64 : DT_NONE;
+}
+
 Ex *ex_op(SOp op, Ex *a, Ex *b, Ex *c) {
+  if (op >= S_f2f && op <= S_bits && only_target(op, a->type) != DT_NONE) return ex_convert(op, only_target(op, a->type), a);
   if (op <= S_SEL || op >= S_COUNT || (op >= S_f2f && op != S_i2b)) bug("ex_op of %s", op < S_COUNT ? scalars[op].name : "?");
   check_operands(op, (Ex *[]){a, b, c});
   Ex e = {.op = op, .type = result_type(op, a, b), .a = {a, b, c}}, *r = fold(&e);

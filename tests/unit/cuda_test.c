@@ -275,6 +275,83 @@ static void matmuls(void **state) {
   check(matmul(ix(40), 50, 20), NULL, 1, (int64_t[]){0});
 }
 
+static Kernel *layernorm(IExpr *n) { // a block for each row, sums by 32 lanes that halve in shared memory
+  IExpr *rows = ix(6);
+  Kernel *k = kernel_new(sym("layernorm"));
+  Buf *x = buf(k, "x", BUF_IN, DT_F32, 2, IX(rows, n)), *w = buf(k, "w", BUF_IN, DT_F32, 1, IX(n)),
+      *b = buf(k, "b", BUF_IN, DT_F32, 1, IX(n));
+  Buf *y = buf(k, "y", BUF_OUT, DT_F32, 2, IX(rows, n)), *s = buf(k, "s", BUF_TEMP, DT_F32, 1, IX(rows)),
+      *q = buf(k, "q", BUF_TEMP, DT_F32, 1, IX(rows));
+  IExpr *r = var("r", rows), *j = var("j", n);
+  Ex *X = ex_load(x, IX(r, j)), *count = ex_ix(DT_F32, n), *d = op2(S_sub, X, op2(S_div, ex_load(s, IX(r)), count));
+  Ex *scale = ex_rsqrt(op2(S_add, op2(S_div, ex_load(q, IX(r)), count), ex_f(DT_F32, 1e-5)));
+  stage(k, "s0", C_SET, s, 1, IX(r), KINDS(S), IX(r), combine_identity(C_add, DT_F32));
+  stage(k, "s", C_add, s, 2, IX(r, j), KINDS(S, R), IX(r), X);
+  stage(k, "q0", C_SET, q, 1, IX(r), KINDS(S), IX(r), combine_identity(C_add, DT_F32));
+  stage(k, "q", C_add, q, 2, IX(r, j), KINDS(S, R), IX(r), op2(S_mul, d, d));
+  stage(k, "y", C_SET, y, 2, IX(r, j), KINDS(S, S), IX(r, j),
+        op2(S_add, op2(S_mul, op2(S_mul, d, scale), ex_load(w, IX(j))), ex_load(b, IX(j))));
+  Schedule *c = schedule(k);
+  sched_split(c, sym("r"), r, "");
+  sched_split(c, sym("j"), j, "32");
+  stage_rfactor(k, s, j, 32, true);
+  stage_rfactor(k, q, j, 32, true);
+  for (int i = 0; i < k->nstage; i++) { // whatever stages that made: lanes and columns are threads
+    const Stage *t = k->stage[i];
+    char bands[128] = "r.0 block.x |";
+    for (int a = 1; a < t->nax; a++) {
+      const Atom *v = ix_is_atom(t->ax[a]);
+      if (v == ix_is_atom(j)) {
+        strcat(bands, " j.0 j.1 thread.x");
+        continue;
+      }
+      const char *name = fmt("l%d", i);
+      sched_split(c, sym(name), t->ax[a], "");
+      strcat(bands, fmt(" %s.0%s", name, t->kind[a] == AXIS_SPATIAL ? " thread.x" : ""));
+    }
+    sched_bands(k, t->name, bands);
+  }
+  return k;
+}
+
+static void layernorms(void **state) {
+  (void)state;
+  IExpr *n = ix_sym(sym("N"), 1, 1 << 20);
+  check(layernorm(n), ix_is_atom(n), 3, (int64_t[]){77, 32, 5});
+}
+
+static Kernel *conv(int C, int OC, int H) { // 3x3, direct: 8x8 outputs a block of 64 threads, 4 channels each in registers
+  Kernel *k = kernel_new(sym("conv"));
+  IExpr *h = ix(H), *oc_n = ix(OC), *c_n = ix(C);
+  Buf *X = buf(k, "X", BUF_IN, DT_F32, 3, IX(c_n, h, h)), *F = buf(k, "F", BUF_IN, DT_F32, 4, IX(oc_n, c_n, ix(3), ix(3)));
+  Buf *b = buf(k, "b", BUF_IN, DT_F32, 1, IX(oc_n)), *Y = buf(k, "Y", BUF_OUT, DT_F32, 3, IX(oc_n, h, h)),
+      *acc = buf(k, "acc", BUF_TEMP, DT_F32, 3, IX(oc_n, h, h));
+  IExpr *oc = var("oc", oc_n), *oh = var("oh", h), *ow = var("ow", h), *c = var("c", c_n), *kh = var("kh", ix(3)), *kw = var("kw", ix(3));
+  IExpr *ih = ix_addk(ix_add(oh, kh), -1), *iw = ix_addk(ix_add(ow, kw), -1);
+  stage(k, "init", C_SET, acc, 3, IX(oc, oh, ow), KINDS(S, S, S), IX(oc, oh, ow), ex_load(b, IX(oc)));
+  stage(k, "upd", C_add, acc, 6, IX(oc, oh, ow, c, kh, kw), KINDS(S, S, S, R, R, R), IX(oc, oh, ow),
+        op2(S_mul, ex_load_inside(X, IX(c, ih, iw), 0), ex_load(F, IX(oc, c, kh, kw))));
+  stage(k, "relu", C_SET, Y, 3, IX(oc, oh, ow), KINDS(S, S, S), IX(oc, oh, ow), op2(S_max, ex_load(acc, IX(oc, oh, ow)), ex_f(DT_F32, 0)));
+  Schedule *s = schedule(k);
+  sched_split(s, sym("oc"), oc, "4");
+  sched_split(s, sym("oh"), oh, "8");
+  sched_split(s, sym("ow"), ow, "8");
+  sched_split(s, sym("c"), c, "");
+  sched_split(s, sym("kh"), kh, "");
+  sched_split(s, sym("kw"), kw, "");
+  sched_bands(k, "init", "oc.0 block.x oh.0 block.x ow.0 block.x | oh.1 thread.y ow.1 thread.x oc.1 unroll");
+  sched_bands(k, "upd", "oc.0 block.x oh.0 block.x ow.0 block.x | oh.1 thread.y ow.1 thread.x c.0 kh.0 kw.0 oc.1 unroll");
+  sched_bands(k, "relu", "oc.0 block.x oh.0 block.x ow.0 block.x | oh.1 thread.y ow.1 thread.x oc.1 unroll");
+  sched_store(s, acc, SPACE_REG, 3, NULL);
+  return k;
+}
+
+static void convs(void **state) {
+  (void)state;
+  check(conv(5, 8, 16), NULL, 1, (int64_t[]){0});
+  check(conv(3, 6, 13), NULL, 1, (int64_t[]){0});
+}
+
 static void gather(void **state) { // lets, and their faults
   (void)state;
   IExpr *n = ix_sym(sym("N"), 0, 1 << 20);
@@ -313,8 +390,8 @@ static void compiled(void **state) {
   (void)state;
   Program *p = program_new(sym("test"));
   IExpr *n = ix_sym(sym("N"), 0, 1 << 24), *m = ix_sym(sym("M"), 1, 1 << 20);
-  Kernel *k[] = {elementwise(n, DT_F32), elementwise(n, DT_F16), softmax(n), matmul(m, 96, 64)};
-  for (int i = 0; i < 4; i++) PUSH(p->kernel, p->nkernel, p->ckernel, k[i]);
+  Kernel *k[] = {elementwise(n, DT_F32), elementwise(n, DT_F16), softmax(n), matmul(m, 96, 64), layernorm(n), conv(5, 8, 16)};
+  for (int i = 0; i < 6; i++) PUSH(p->kernel, p->nkernel, p->ckernel, k[i]);
   Text t = {0};
   cuda_text(p, &(CodegenOptions){.target = target_find("sm_80")}, &t);
   all_text = t.p;
@@ -328,11 +405,8 @@ static void compiled(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(elementwise_kernels),
-                                     cmocka_unit_test(reductions),
-                                     cmocka_unit_test(softmax_kernels),
-                                     cmocka_unit_test(matmuls),
-                                     cmocka_unit_test(gather),
-                                     cmocka_unit_test(compiled)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(elementwise_kernels), cmocka_unit_test(reductions), cmocka_unit_test(softmax_kernels), cmocka_unit_test(matmuls),
+      cmocka_unit_test(layernorms),          cmocka_unit_test(convs),      cmocka_unit_test(gather),          cmocka_unit_test(compiled)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
