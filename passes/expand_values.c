@@ -233,25 +233,3 @@ void expand_bitmask_dropout(const B *b) {
   Value *packed = reduce(b, OP_ReduceSum, mul(b, flat, floats(b, DT_U32, 1, &n, bit)), 1, &axis, false);
   give(b, 1, cast(b, packed, dtype(b->at->out[1])));
 }
-
-/* ---- experimental image ops of early converters ---- */
-void expand_image_scaler(const B *b) {
-  Value *x = in(b, 0), *y = mul(b, x, num_like(b, x, attr_float(b->at, "scale")));
-  const Attr *bias = attr_find(b->at, "bias");
-  int64_t n = bias ? bias->n : 0;
-  give(b, 0, n ? add(b, y, along(b, floats(b, dtype(x), 1, &n, bias->floats), 1, rank_of(x))) : y);
-}
-
-// border: left, top, right, bottom; scale: height, width kept from the left and top border on
-void expand_crop(const B *b) {
-  Value *x = in(b, 0);
-  const int64_t *border, *scale;
-  if (attr_ints(b->at, "border", &border) != 4) cannot(b, "border must have four entries");
-  bool sized = attr_ints(b->at, "scale", &scale) == 2;
-  for (int i = 0; i < 2; i++) { // height, width
-    Value *from = int1(b, border[1 - i]);
-    Value *to = sized ? int1(b, border[1 - i] + scale[i]) : sub(b, dim_of(b, x, 2 + i), int1(b, border[3 - i]));
-    x = slice_dyn(b, x, 2 + i, from, to);
-  }
-  give(b, 0, x);
-}
