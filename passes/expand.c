@@ -57,6 +57,13 @@ static Node *expand_node(Node *n) {
 
 static void expand_graph(Graph *g) {
   for (Node *n = g->first; n;) {
+    if (is_string_view(n)) {
+      Node *before = n->prev;
+      expand_string_view(&(B){g, n, n});
+      node_remove(n);
+      n = before ? before->next : g->first;
+      continue;
+    }
     if (builders[n->op->id]) {
       n = expand_node(n);
       continue;

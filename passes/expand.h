@@ -40,6 +40,10 @@ static inline Value *where(const B *b, Value *c, Value *x, Value *y) { return op
 Value *add_opt(const B *, Value *x, Value *y); // x + y, or the one that is there; NULL if none
 Value *and_opt(const B *, Value *x, Value *y); // likewise, on bools
 
+/* ---- strings (expand_strings.c) ---- */
+bool is_string_view(const Node *);
+void expand_string_view(const B *);
+
 /* ---- constants ---- */
 Value *num(const B *, DType, double v);               // rank 0
 Value *num_like(const B *, const Value *x, double v); // of x's dtype

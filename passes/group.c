@@ -35,7 +35,10 @@ static bool inlines(const Node *n) {
   const Lowering *w = lowering(n);
   return w && (w->family == FAMILY_ELEM || w->family == FAMILY_INDEX) && (w->formula || w->index);
 }
-static bool folds(const Node *n) { return n->op->family == FAMILY_FOLD || n->op->family == FAMILY_FOLDN; }
+static bool folds(const Node *n) {
+  const Lowering *w = lowering(n);
+  return w && (w->family == FAMILY_FOLD || w->family == FAMILY_FOLDN);
+}
 
 /* ---- groups ---- */
 static int ngroup;

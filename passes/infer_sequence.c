@@ -213,6 +213,8 @@ void shape_tokenizer(Node *n) {
   out_dims(n, 0, DT_STR, s);
 }
 
+void shape_string_pick(Node *n) { out_dims(n, 0, DT_STR, dims_of(n->in[0])); }
+
 void shape_tfidf(Node *n) {
   Dims s = dims_of(n->in[0]);
   const int64_t *v;

@@ -39,7 +39,31 @@ static const Lowering table[OP_COUNT] = {
 #undef ATTR
 #undef OLD
 };
+// Ops that have a kernel for numbers, but are host ops where strings are concerned, or always.
+static bool has_strings(const Node *n) {
+  for (int i = 0; i < n->nin + n->nout; i++) {
+    const Value *v = i < n->nin ? n->in[i] : n->out[i - n->nin];
+    if (v && v->type && v->type->kind == TYPE_TENSOR && v->type->dtype == DT_STR) return true;
+  }
+  return false;
+}
+static const Lowering *string_lowering(const Node *n) {
+  static const struct {
+    OpId op;
+    bool always;
+    Lowering lowering;
+  } row[] = {{OP_Equal, false, LOWER_HOST(string_equal)},       {OP_Unique, false, LOWER_HOST(unique)},
+             {OP_LabelEncoder, true, LOWER_HOST(label_encoder)}, {OP_CategoryMapper, true, LOWER_HOST(category_mapper)},
+             {OP_OneHotEncoder, true, LOWER_HOST(one_hot_encoder)}, {OP_TfIdfVectorizer, true, LOWER_HOST(tfidf)}};
+  static const Lowering from_string = LOWER_HOST(string_to_number), to_string = LOWER_HOST(number_to_string);
+  if (n->op->id == OP_Cast && has_strings(n)) return n->out[0]->type->dtype == DT_STR ? &to_string : &from_string;
+  for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+    if (n->op->id == row[i].op && (row[i].always || has_strings(n))) return &row[i].lowering;
+  return NULL;
+}
 const Lowering *lowering(const Node *n) {
+  const Lowering *host = string_lowering(n);
+  if (host) return host;
   const Lowering *w = &table[n->op->id];
   return w->formula || w->index || w->fold || w->nest ? w : NULL;
 }
@@ -118,9 +142,24 @@ void lower_provide(Lower *L, HBuf *b) {
     s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
   }
 }
+// Strings are no weights: a host op makes the value, first of all, so that it is there in every branch.
+static HBuf *string_constant(Lower *L, Value *v) {
+  HBuf *b = new_value(L, v->name ? v->name : "strings", v->type);
+  HStmt *s = NEW(HStmt);
+  Attr *a = NEW(Attr);
+  *a = (Attr){.name = sym("value"), .kind = ATTR_TENSOR, .n = 1, .t = v->data};
+  s->kind = HS_CALL, s->callee = sym("constant"), s->site = -1;
+  s->nbuf = 1, s->buf = NEWN(HBuf *, 1), s->buf[0] = b;
+  s->attrs = a, s->nattr = 1;
+  s->next = L->prog->body;
+  if (*L->tail == &L->prog->body) *L->tail = &s->next;
+  L->prog->body = s;
+  return b;
+}
 HBuf *lower_value(Lower *L, Value *v) {
   VInfo *i = vinfo(v);
   if (i->hbuf) return i->hbuf;
+  if (v->data && v->data->dtype == DT_STR) return i->hbuf = string_constant(L, v);
   if (v->data) {
     i->hbuf = program_buf(L->prog, v->name ? v->name : sym("c"), v->type, PLACE_CONST);
     i->hbuf->data = v->data, i->hbuf->exact = true;

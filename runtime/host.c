@@ -23,11 +23,14 @@ int64_t tensor_size(const tn_tensor *t) {
   return n;
 }
 
+static void tell_dims(const tn_operand *o, int32_t rank, const int64_t *dim) {
+  for (int32_t a = 0; a < rank; a++)
+    if (o->dim_sym[a]) *o->dim_sym[a] = dim[a];
+}
 void *tn_op_result(tn_call *c, uint32_t k) {
   tn_operand *o = &c->out[k];
   tn_tensor *t = o->t;
-  for (int32_t a = 0; a < t->rank; a++)
-    if (o->dim_sym[a]) *o->dim_sym[a] = t->dim[a];
+  tell_dims(o, t->rank, t->dim);
   if (t->data) return t->data;
   if (o->out >= 0) return t->data = tn_output(c->f, (uint32_t)o->out, t->rank, t->dim);
   return t->data = tn_grow(c->f, (uint32_t)o->slab, (int64_t)tn_bytes(t->dtype, (uint64_t)tensor_size(t)), 0);
@@ -38,6 +41,7 @@ void *op_out(tn_call *c, uint32_t k, int32_t dtype, int32_t rank, const int64_t 
     tenon_value v;
     if (!val_tensor(c, &v, dtype, rank, dim, 0)) return NULL;
     void *data = v.t.data;
+    tell_dims(&c->out[k], rank, dim);
     return val_set(c, c->out[k].h, &v) ? data : NULL;
   }
   tn_tensor *t = c->out[k].t;
@@ -57,7 +61,10 @@ void *op_out(tn_call *c, uint32_t k, int32_t dtype, int32_t rank, const int64_t 
 }
 bool op_out_val(tn_call *c, uint32_t k, tenon_value *v) {
   if (!op_wanted(c, k)) return val_drop(c, v), true;
-  if (c->out[k].h) return val_set(c, c->out[k].h, v);
+  if (c->out[k].h) {
+    if (v->kind == TENON_TENSOR) tell_dims(&c->out[k], v->t.ndim, v->t.shape);
+    return val_set(c, c->out[k].h, v);
+  }
   tn_tensor t;
   if (v->kind != TENON_TENSOR) return tn_op_fail(c, "result %u is no tensor", k), val_drop(c, v), false;
   tensor_of_val(v, &t);

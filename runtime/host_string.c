@@ -86,7 +86,7 @@ static bool source_at(tn_call *c, const tn_attr *first, int64_t i, tenon_str *s)
     if (i < first->n) return *s = first->strings[i], true;
     i -= first->n;
   }
-  for (uint32_t k = 0; k + 1 < c->n_in; k++) {
+  for (uint32_t k = 1; k < c->n_in; k++) {
     tn_tensor t;
     if (!op_in(c, k, &t)) continue;
     int64_t n = tensor_size(&t);
@@ -101,7 +101,7 @@ void tn_op_string_pick(tn_call *c) {
   tn_tensor index;
   tenon_value v;
   uint64_t size;
-  if (!c->n_in || !op_in(c, c->n_in - 1, &index)) return tn_op_fail(c, "there is no index");
+  if (!op_in(c, 0, &index)) return tn_op_fail(c, "there is no index");
   int64_t n = tensor_size(&index);
   tenon_str *s = op_temp(c, (uint64_t)n * sizeof *s, &size);
   for (int64_t i = 0; s && i < n; i++) {

@@ -241,6 +241,10 @@ static V attributes(const HStmt *s) {
   return const_global(LLVMConstStructInContext(em.cx, v, (unsigned)s->nattr, 0), 8);
 }
 
+static bool symbol_set_here(IExpr *dim) { // is it a symbol that only the run gives a value?
+  Atom *a = ix_is_atom(dim);
+  return a && a->kind == ATOM_SYM && !a->def && symbol_index(a) >= prog->nentry;
+}
 static void tensor_operand(const HBuf *b, V t, V o, bool result) {
   bool known = !result || (b->place != PLACE_SLAB && !(b->place == PLACE_OUTPUT && !b->exact));
   put_at(known ? place(b) : null(), t, offsetof(tn_tensor, data), 8);
@@ -248,7 +252,7 @@ static void tensor_operand(const HBuf *b, V t, V o, bool result) {
   put_at(k32(b->type->rank), t, offsetof(tn_tensor, rank), 4);
   for (int a = 0; a < b->type->rank; a++) {
     Atom *dim = ix_is_atom(b->type->dim[a]);
-    bool set_here = result && dim && dim->kind == ATOM_SYM && !dim->def && symbol_index(dim) >= prog->nentry;
+    bool set_here = result && symbol_set_here(b->type->dim[a]);
     put_at(set_here ? k64(0) : value(b->type->dim[a]), t, offsetof(tn_tensor, dim) + 8 * (size_t)a, 8);
     if (set_here) put_at(symbol_at(dim), o, offsetof(tn_operand, dim_sym) + 8 * (size_t)a, 8);
   }
@@ -263,7 +267,11 @@ static void operand(const HBuf *b, V o, bool result) {
   if (!b) return;
   bool dense = b->type->kind == TYPE_TENSOR && b->type->dtype != DT_STR && b->place != PLACE_HANDLE;
   if (dense) tensor_operand(b, entry_alloca(em.i64, sizeof(tn_tensor) / 8, 8), o, result);
-  else put_at(handle_slot(b), o, offsetof(tn_operand, h), 8);
+  else {
+    put_at(handle_slot(b), o, offsetof(tn_operand, h), 8);
+    for (int a = 0; result && b->type->kind == TYPE_TENSOR && a < b->type->rank; a++) // a result's dims become known here as well
+      if (symbol_set_here(b->type->dim[a])) put_at(symbol_at(ix_is_atom(b->type->dim[a])), o, offsetof(tn_operand, dim_sym) + 8 * (size_t)a, 8);
+  }
 }
 
 static void call(const HStmt *s) {

@@ -190,10 +190,10 @@ static void test_strings(void **state) {
   expect_strings(0, 2, DIM(2, 2), STR("ax", "a", "bx", "b"));
   start(), in_strings(1, DIM(2), STR("a", "b")), in_strings(0, NULL, STR("b")), out_tensor(TN_BOOL, 1), ok(tn_op_string_equal);
   expect_tensor(0, 1, DIM(2), "\0\1", 2);
-  start(), in_strings(1, DIM(2), STR("a", "b")), in_strings(0, NULL, STR("c")), in_tensor(TN_I64, DIM(2, -1, 0), 1, DIM(3)), out_handle();
+  start(), in_tensor(TN_I64, DIM(2, -1, 0), 1, DIM(3)), in_strings(1, DIM(2), STR("a", "b")), in_strings(0, NULL, STR("c")), out_handle();
   ok(tn_op_string_pick);
   expect_strings(0, 1, DIM(3), STR("c", "", "a"));
-  start(), in_strings(1, DIM(1), STR("a")), in_tensor(TN_I64, DIM(1), 1, DIM(1)), out_handle(), refused(tn_op_string_pick, "index 1");
+  start(), in_tensor(TN_I64, DIM(1), 1, DIM(1)), in_strings(1, DIM(1), STR("a")), out_handle(), refused(tn_op_string_pick, "index 1");
   start(), in_strings(1, DIM(4), STR("Monday", "\xc3\x84PFEL", "the", "x")), out_handle(), with_string("case_change_action", "LOWER");
   with_strings("stopwords", 1, STR("THE")), ok(tn_op_string_normalizer);
   expect_strings(0, 1, DIM(3), STR("monday", "\xc3\xa4pfel", "x"));
