@@ -193,6 +193,7 @@ void program_print(const Program *g, Text *text, Text *side) {
   put_provenance(&h, g);
   put_symbols(&h, g);
   for (int i = 0; i < g->nrequire; i++) {
+    if (ix_prove_ge0(g->require[i].expr)) continue; // the ranges of symbols, checked at entry too, have come to say it
     put(text, "  require %s", ix_str(g->require[i].expr));
     put_word(text, " text", g->require[i].text), put(text, "\n");
   }
