@@ -7,6 +7,7 @@
 #include <string.h>
 
 bool (*eval_host_call)(const Program *, const HStmt *, int, Tensor *const *, int, Tensor *const *, EvalFault *);
+bool (*eval_kernel)(Kernel *, EvalFault *);
 
 typedef struct Memory {
   char *p;
@@ -130,7 +131,7 @@ static bool launch(Run *r, const HStmt *s) {
     old[i] = k->sym[i]->val, def[i] = k->sym[i]->def;
     k->sym[i]->val = value[i], k->sym[i]->def = NULL;
   }
-  bool ok = k->tree ? eval_tree(k, r->fault) : eval_stages(k, r->fault);
+  bool ok = eval_kernel ? eval_kernel(k, r->fault) : k->tree ? eval_tree(k, r->fault) : eval_stages(k, r->fault);
   for (int i = 0; i < k->nsym; i++) k->sym[i]->val = old[i], k->sym[i]->def = def[i];
   if (!ok) r->code = EXIT_DATA;
   return ok;

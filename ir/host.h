@@ -113,3 +113,5 @@ Exit program_eval(Program *, Tensor *const *in, Tensor **out, EvalFault *fault);
 // for what is absent. For a result whose dims the program knows data is memory for it; otherwise data is NULL and the op sets dim and
 // data (memory of mem()). False: refused, fault tells why.
 extern bool (*eval_host_call)(const Program *, const HStmt *, int nin, Tensor *const *in, int nout, Tensor *const *out, EvalFault *fault);
+// How the interpreter launches a kernel whose parameters' data and symbols' val are set; NULL: by eval_tree or eval_stages.
+extern bool (*eval_kernel)(Kernel *, EvalFault *fault);

@@ -3,14 +3,12 @@
 #include "codegen/codegen.h"
 #include "ir/math.h"
 #include "ir/scalar.h"
-#include <dlfcn.h>
+#include "tests/cuda/emulate.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 // cmocka wants the headers above first
 #include <cmocka.h>
 
@@ -29,24 +27,6 @@ static Buf *buf(Kernel *k, const char *name, BufKind kind, DType d, int rank, IE
   return kernel_buf(k, sym(name), kind, d, rank, dim);
 }
 
-/* ---- the emulator: the text with tests/cuda/emu.h before it, compiled to a library ---- */
-
-typedef struct Size {
-  int64_t grid, x, y, shared, scratch;
-} Size;
-typedef struct Phase { // as in prelude.cuh
-  const char *name;
-  int kernel, nparam, nsym;
-  void (*run)(void **);
-  void (*size)(const int64_t *, Size *);
-  int (*temps)(const int64_t *, int64_t *);
-} Phase;
-typedef struct Cell {
-  uint64_t key;
-  int64_t value;
-} Cell;
-typedef int Launch(void (*run)(void **), void **args, long long grid, int x, int y, long long shared, int falling);
-
 static char *text_of(Kernel *k, const char *target) {
   Program *p = program_new(sym("test"));
   PUSH(p->kernel, p->nkernel, p->ckernel, k);
@@ -56,68 +36,13 @@ static char *text_of(Kernel *k, const char *target) {
   return t.p;
 }
 
-static void *emulator(const char *text) {
-  static int serial;
-  const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", *here = __FILE__;
-  const char *base = fmt("%s/tenon_cuda_%d_%d", dir, (int)getpid(), serial++), *c = fmt("%s.c", base), *so = fmt("%s.so", base);
-  FILE *f = fopen(c, "w");
-  assert_non_null(f);
-  fprintf(f, "#include \"emu.h\"\n%s", text);
-  fclose(f);
-  const char *include = fmt("-I%.*s../cuda", (int)(strrchr(here, '/') - here + 1), here), *cc = getenv("CC") ? getenv("CC") : "cc";
-  pid_t pid = fork();
-  if (pid == 0) {
-    execlp(cc, cc, "-std=gnu17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC", include, c, "-o", so, "-lm",
-           (char *)NULL);
-    _exit(127);
-  }
-  int status;
-  waitpid(pid, &status, 0);
-  if (status) fail_msg("the host compiler refuses the text, see %s", c);
-  void *h = dlopen(so, RTLD_NOW);
-  if (!h) fail_msg("%s", dlerror());
-  if (!getenv("TENON_KEEP")) unlink(c), unlink(so);
-  return h;
-}
-
-static void *poison(int64_t n) { return memset(malloc((size_t)n + 64), 0xff, (size_t)n + 64); }
-
-static Cell emulate(Kernel *k, void *h, bool falling) { // data of the parameters as for the interpreter
-  const Phase *p = dlsym(h, "tn_phases");
-  Launch *launch;
-  *(void **)&launch = dlsym(h, "emu_launch");
-  int64_t symbol[16], bytes[MAX_BUFS], scratch_bytes;
-  void *global[MAX_BUFS], *args[MAX_BUFS + 32], *scratch, *fault;
-  Cell cell = {~0ull, 0};
-  fault = &cell;
-  for (int i = 0; i < k->nsym; i++) symbol[i] = k->sym[i]->val;
-  int ntemp = p->temps(symbol, bytes);
-  for (int i = 0; i < ntemp; i++) global[i] = poison(bytes[i]);
-  for (; p->name; p++) {
-    Size s;
-    int n = 0;
-    p->size(symbol, &s);
-    scratch_bytes = s.scratch;
-    scratch = poison(s.scratch * s.grid);
-    for (int i = 0; i < p->nparam; i++) args[n++] = &k->buf[i]->data;
-    for (int i = 0; i < ntemp; i++) args[n++] = &global[i];
-    for (int i = 0; i < p->nsym; i++) args[n++] = &symbol[i];
-    args[n++] = &scratch, args[n++] = &scratch_bytes, args[n++] = &fault;
-    if (launch(p->run, args, s.grid, (int)s.x, (int)s.y, s.shared, falling))
-      fail_msg("%s: a barrier is not reached by all threads", p->name);
-    free(scratch);
-  }
-  for (int i = 0; i < ntemp; i++) free(global[i]);
-  return cell;
-}
-
 /* ---- checking a kernel ---- */
 
 static int64_t bytes_of(const Buf *b) { return dtype_bytes(b->dtype, ix_eval(buf_size(b))); }
 
 static void fill(Buf *b) {
   int64_t n = ix_eval(buf_size(b));
-  b->data = poison(bytes_of(b));
+  b->data = emu_poison(bytes_of(b));
   for (int64_t i = 0; i < n && b->kind != BUF_OUT; i++) {
     double v = (rand() % 2001 - 1000) / 256.0;
     Tensor t = {.dtype = b->dtype, .rank = 1, .dim = {n}, .data = b->data, .bytes = bytes_of(b)};
@@ -137,14 +62,14 @@ static bool same(const Buf *b, const void *x, const void *y) { // bits, but any 
 
 // Runs the stages, the tree and the emulated text (twice) on the same data and compares all results. n: values of the one symbol, if any.
 static void check(Kernel *k, Atom *symbol, int n, const int64_t *values) {
-  void *h = NULL;
+  Emulation e = {0};
   kernel_symbols(k);
   for (int v = 0; v < n; v++) {
     if (symbol) symbol->val = values[v];
     void *want[MAX_BUFS];
     for (int i = 0; i < kernel_params(k); i++) {
       fill(k->buf[i]);
-      want[i] = poison(bytes_of(k->buf[i]));
+      want[i] = emu_poison(bytes_of(k->buf[i]));
     }
     void *out[MAX_BUFS];
     for (int form = 0; form < 4; form++) {
@@ -153,10 +78,10 @@ static void check(Kernel *k, Atom *symbol, int n, const int64_t *values) {
           out[i] = k->buf[i]->data;
           memset(out[i], 0xff, (size_t)bytes_of(k->buf[i]));
         }
-      if (form == 1 && !k->tree) kernel_build(k), h = emulator(text_of(k, "sm_80"));
+      if (form == 1 && !k->tree) kernel_build(k), e = emulation(text_of(k, "sm_80"));
       if (form == 0) assert_true(eval_stages(k, NULL));
       else if (form == 1) assert_true(eval_tree(k, NULL));
-      else assert_int_equal(emulate(k, h, form == 3).key, ~0ull);
+      else assert_int_equal(emulate(&e, 0, k, form == 3).key, ~0ull);
       for (int i = 0; i < kernel_params(k); i++) {
         if (k->buf[i]->kind != BUF_OUT) continue;
         static const char *const names[] = {"stages", "tree", "CUDA", "CUDA, threads falling"};
@@ -166,7 +91,7 @@ static void check(Kernel *k, Atom *symbol, int n, const int64_t *values) {
     }
     for (int i = 0; i < kernel_params(k); i++) free(want[i]), free(k->buf[i]->data), k->buf[i]->data = NULL;
   }
-  dlclose(h);
+  dlclose(e.handle);
 }
 
 /* ---- kernels ---- */
@@ -368,7 +293,8 @@ static void gather(void **state) { // lets, and their faults
   ix_is_atom(n)->val = 20;
   for (int b = 0; b < 3; b++) fill(k->buf[b]);
   ((int64_t *)i->data)[13] = 100, ((int64_t *)i->data)[7] = -4;
-  Cell c = emulate(k, emulator(text_of(k, "sm_80")), true);
+  Emulation e = emulation(text_of(k, "sm_80"));
+  EmuCell c = emulate(&e, 0, k, true);
   assert_int_equal(c.key >> 40, 5);
   assert_int_equal(c.key & 0xffffffffff, 7);
   assert_int_equal(c.value, -4);
