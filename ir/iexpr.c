@@ -28,9 +28,12 @@ typedef struct Mono {
 } Mono;
 static Mono **monos;
 static size_t exprs_size, atoms_size, monos_size, monos_used;
+enum { SMALL_MIN = -64, SMALL_MAX = 1024 };
+static IExpr *small[SMALL_MAX - SMALL_MIN]; // constants, found without hashing
 
 static void reset(void) {
   exprs = NULL, atoms = NULL, monos = NULL;
+  memset(small, 0, sizeof small);
   exprs_size = atoms_size = monos_size = monos_used = 0;
   ix_all = NULL, ix_atoms_all = NULL;
   ix_nall = ix_natoms = call = catoms = next_id = 0;
@@ -195,7 +198,11 @@ static IExpr *poly(const Term *t, int n, int64_t k) {
   return exprs[h & (exprs_size - 1)] = e;
 }
 
-IExpr *ix(int64_t k) { return poly(NULL, 0, k); }
+IExpr *ix(int64_t k) {
+  if (k < SMALL_MIN || k >= SMALL_MAX) return poly(NULL, 0, k);
+  IExpr **e = &small[k - SMALL_MIN];
+  return *e ? *e : (*e = poly(NULL, 0, k));
+}
 IExpr *one_term(Term t) { return poly(&t, 1, 0); }
 IExpr *ix_atom(Atom *a) { return a->expr ? a->expr : (a->expr = poly(&(Term){1, 1, &a->self}, 1, 0)); }
 
