@@ -10,8 +10,16 @@ int axis_of(const Node *n, const char *name, int rank) {
   return (int)(a < 0 ? a + rank : a);
 }
 
+// A long expression of run-time symbols gets a name that the host computes: products of such expressions would grow without bound.
+static void host_only(Atom *a, void *u) { *(bool *)u &= a->kind != ATOM_VAR && a->kind != ATOM_LET; }
+static IExpr *named(IExpr *e) {
+  static int serial;
+  bool host = true;
+  ix_atoms(e, host_only, &host);
+  return host && ix_size(e) > 8 ? ix_named(sym_fmt("e.%d", serial++), e) : e;
+}
 // [axis a is d], where negative axes count from the end.
-IExpr *is_axis(IExpr *a, int d, int rank) { return ix_add(ix_eq(a, ix(d)), ix_eq(a, ix(d - rank))); }
+IExpr *is_axis(IExpr *a, int d, int rank) { return named(ix_add(ix_eq(a, ix(d)), ix_eq(a, ix(d - rank)))); }
 
 // Element i of an integer operand as an index expression in lo..hi: exact when known, else loaded (and clamped) at run time.
 IExpr *operand_index(Lower *L, Value *v, IExpr *i, int64_t lo, int64_t hi) {
@@ -90,18 +98,17 @@ typedef struct Range1 {
 static Range1 slice_range(Lower *L, Node *n, int k, IExpr *size) {
   int64_t big = IX_DIM_MAX + 1;
   Range1 r = {operand_index(L, n->in[1], ix(k), -big, big), node_in(n, 4) ? operand_index(L, n->in[4], ix(k), -big, big) : ix(1)};
-  int64_t c, step;
+  int64_t c;
   if (ix_const(r.start, &c)) r.start = ix(c > big ? big : c < -big ? -big : c);
   bool backwards = ix_upper(r.step) < 0;
   if (!backwards && ix_lower(r.step) <= 0) { // only the run knows the direction
-    IExpr *s = ix_add(r.start, ix_mul(size, ix_not(ix_ge0(r.start))));
+    IExpr *s = named(ix_add(r.start, ix_mul(size, ix_not(ix_ge0(r.start)))));
     IExpr *fwd = ix_min(ix_relu(s), size), *back = ix_min(ix_relu(s), ix_addk(size, -1));
-    r.start = ix_select(ix_ge0(r.step), fwd, back);
+    r.start = named(ix_select(ix_ge0(r.step), named(fwd), named(back)));
     return r;
   }
-  if (ix_lower(r.start) < 0) r.start = ix_add(r.start, ix_mul(size, ix_not(ix_ge0(r.start))));
+  if (ix_lower(r.start) < 0) r.start = named(ix_add(r.start, ix_mul(size, ix_not(ix_ge0(r.start)))));
   r.start = ix_min(ix_relu(r.start), backwards ? ix_addk(size, -1) : size);
-  (void)step;
   return r;
 }
 Ex *index_slice(Lower *L, Node *n, int out, IExpr *const *idx) {
@@ -119,7 +126,7 @@ Ex *index_slice(Lower *L, Node *n, int out, IExpr *const *idx) {
       if (ix_is(meant, 0)) continue;
       Range1 r = slice_range(L, n, i, dim(x, d));
       IExpr *there = ix_add(r.start, ix_mul(idx[d], r.step));
-      at[d] = ix_select(meant, there, at[d]);
+      at[d] = ix_is(meant, 1) ? there : ix_add(at[d], ix_mul(meant, ix_sub(there, at[d])));
     }
   }
   return pull(L, x, at);

@@ -251,14 +251,21 @@ typedef struct Span {
   IExpr *start, *len;
 } Span;
 
+// Where the direction is only known at run time, the parts get names of their own: their products would be thousands of terms.
+static IExpr *part(IExpr *e) {
+  if (ix_size(e) < 8) return e;
+  uint64_t h = 14695981039346656037u;
+  for (const char *c = ix_str(e); *c; c++) h = (h ^ (uint8_t)*c) * 1099511628211u;
+  return ix_named(sym_fmt("part.%llx", (unsigned long long)h), e);
+}
 static Span slice_span(IExpr *st, IExpr *en, IExpr *step, IExpr *d) {
   IExpr *last = ix_addk(d, -1);
   int64_t k;
   if (!ix_const(step, &k)) { // either direction
     IExpr *up = ix_ge(step, ix(1));
-    IExpr *s = ix_select(up, clamp_index(st, d, 0, d), clamp_index(st, d, 0, last));
-    IExpr *e = ix_select(up, clamp_index(en, d, 0, d), clamp_index(en, d, -1, last));
-    return (Span){s, ix_relu(ix_scale(ix_div(ix_sub(s, e), step), -1))};
+    IExpr *s = part(ix_select(up, part(clamp_index(st, d, 0, d)), part(clamp_index(st, d, 0, last))));
+    IExpr *e = part(ix_select(up, part(clamp_index(en, d, 0, d)), part(clamp_index(en, d, -1, last))));
+    return (Span){s, part(ix_relu(ix_scale(ix_div(ix_sub(s, e), step), -1)))};
   }
   if (k > 0) {
     IExpr *s = clamp_index(st, d, 0, d), *e = clamp_index(en, d, 0, d);

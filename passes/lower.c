@@ -409,32 +409,51 @@ static bool depends(IExpr *e, const Atom *a) {
   ix_atoms(e, depends_atom, &d);
   return d.yes;
 }
-// Behind a statement that sets symbol a: every name that depends on it, in order of definition. Returns the last statement.
-static HStmt *rename_after(const Program *p, HStmt *s, HStmt **place, const Atom *a) {
-  for (int i = p->nentry; i < p->nsym; i++) {
-    Atom *x = p->sym[i];
-    if (!x->def || !depends(x->def, a)) continue;
-    HStmt *l = NEW(HStmt);
-    l->kind = HS_LET, l->site = -1, l->sym = x, l->expr = x->def, l->next = *place;
-    *place = l, place = &l->next, s = l;
-  }
-  return s;
+typedef struct Changed { // symbols that statements have just set
+  Atom *a[64];
+  int n;
+} Changed;
+static void changed(Changed *c, Atom *a) {
+  if (a && c->n < 64) c->a[c->n++] = a;
 }
-static void name_expressions(const Program *p, HStmt *s) {
-  for (; s; s = s->next) {
-    name_expressions(p, s->body), name_expressions(p, s->other);
-    if (s->kind == HS_LOOP) rename_after(p, s, &s->body, s->sym);
-    else if (s->sym) s = rename_after(p, s, &s->next, s->sym);
-    if (s->kind != HS_CALL) continue;
-    for (int i = s->nin; i < s->nbuf; i++) {
-      const Type *t = s->buf[i] ? s->buf[i]->type : NULL;
-      HStmt *at = s;
-      for (int d = 0; t && t->kind == TYPE_TENSOR && d < t->rank; d++) {
-        Atom *a = ix_is_atom(t->dim[d]);
-        if (a && a->kind == ATOM_SYM && !a->def && !a->bound) at = rename_after(p, at, &at->next, a);
-      }
+static void changed_dims(Changed *c, const HStmt *s) { // a call reports the dims of its results
+  for (int i = s->nin; i < s->nbuf; i++) {
+    const Type *t = s->buf[i] ? s->buf[i]->type : NULL;
+    for (int d = 0; t && t->kind == TYPE_TENSOR && d < t->rank; d++) {
+      Atom *a = ix_is_atom(t->dim[d]);
+      if (a && a->kind == ATOM_SYM && !a->def && !a->bound) changed(c, a);
     }
   }
+}
+// At `place`: every name that depends on a changed symbol, in order of definition. Returns where the next statement hangs.
+static HStmt **rename_at(const Program *p, HStmt **place, const Changed *c) {
+  for (int i = p->nentry; i < p->nsym; i++) {
+    Atom *x = p->sym[i];
+    bool stale = false;
+    for (int k = 0; x->def && k < c->n; k++) stale |= depends(x->def, c->a[k]);
+    if (!stale) continue;
+    HStmt *l = NEW(HStmt);
+    l->kind = HS_LET, l->site = -1, l->sym = x, l->expr = x->def, l->next = *place;
+    *place = l, place = &l->next;
+  }
+  return place;
+}
+static void name_expressions(const Program *p, HStmt **place) {
+  Changed c = {.n = 0};
+  for (HStmt *s; (s = *place);) {
+    bool sets = s->kind == HS_SET || s->kind == HS_LET;
+    if (c.n && !sets) place = rename_at(p, place, &c), c.n = 0; // once behind a run of loads
+    if (s->kind == HS_LOOP) {
+      Changed t = {.n = 0};
+      changed(&t, s->sym);
+      name_expressions(p, &s->body);
+      rename_at(p, &s->body, &t);
+    } else name_expressions(p, &s->body), name_expressions(p, &s->other);
+    if (sets) changed(&c, s->sym);
+    if (s->kind == HS_CALL) changed_dims(&c, s);
+    place = &s->next;
+  }
+  if (c.n) rename_at(p, place, &c);
 }
 
 static void inputs(Lower *L, Graph *g) {
@@ -504,7 +523,7 @@ Program *pass_lower(Graph *g, const Options *opt) {
   lower_graph(&L, g);
   copy_outputs(&L, g);
   symbols(L.prog);
-  name_expressions(L.prog, L.prog->body);
+  name_expressions(L.prog, &L.prog->body);
   return L.prog;
 }
 
