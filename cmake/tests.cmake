@@ -49,6 +49,8 @@ endforeach()
 # Random stages under random schedules: tree = stages, and code = tree for every 25th.
 if(TARGET schedule_fuzz)
   add_test(NAME schedule_fuzz COMMAND schedule_fuzz 0 400 25)
+  file(GLOB test_kernels CONFIGURE_DEPENDS tests/kernels/*.kir)
+  add_test(NAME test_kernels COMMAND schedule_fuzz ${test_kernels})
 endif()
 
 # Fuzzers: tests/fuzz/*_fuzz.c, each with LLVMFuzzerTestOneInput; cmake -DTENON_FUZZ=ON with clang.

@@ -2,6 +2,7 @@
 //
 //   schedule_fuzz [FIRST [COUNT [N]]]  seeds FIRST.. ; prints what differs and a summary; exit 1 if anything did. Every N-th is compiled
 //                                      too, at -O0 and -O2: same bits as the tree, chunks in order and backwards
+//   schedule_fuzz FILE.kir..           the kernels of the files, built and compiled, at the sizes of their `# run N=3` lines
 //   schedule_fuzz -p SEED              prints the kernel of one seed: stages, schedule, tree
 //
 // Stages: pointwise with broadcasts, windows with borders, strided pooling, folds (some with rfactor), contractions over the channels,
@@ -436,10 +437,23 @@ static void compile(Run *r, const Gen *g) {
   }
 }
 
+static void run_plain(Run *r, Gen *g) { // no schedule: plain loops
+  kernel_build(g->k);
+  kernel_verify(g->k);
+  for (int h = 2; h <= 9; h += 7) {
+    set_sizes(g, h);
+    const char *wrong = run_compare(g->k, r->seed, 0);
+    r->runs++;
+    if (wrong) complain(r, fmt("plain loops, H %d: %s", h, wrong));
+  }
+  g->k->tree = NULL;
+}
+
 static void one_seed(void *u) {
   Run *r = u;
   Gen g = {.seed = r->seed * 7919 + 1};
   make_stages(&g);
+  run_plain(r, &g);
   make_schedule(&g);
   kernel_symbols(g.k);
   kernel_verify(g.k);
@@ -458,8 +472,47 @@ static void one_seed(void *u) {
   if (r->every && r->seed % r->every == 0) compile(r, &g);
 }
 
+/* ---- kernels from files ---- */
+
+static void code_of_file(Run *r, const Gen *g, const char *text, const char *path) {
+  Loaded *code[2] = {llvm_load_kernel(g->k, target_host(), 0), llvm_load_kernel(g->k, target_host(), 2)};
+  for (const char *line = text; (line = strstr(line, "# run"));) {
+    char name[32];
+    long long v;
+    int used;
+    for (line += 5; sscanf(line, " %31[A-Za-z]=%lld%n", name, &v, &used) == 2; line += used)
+      for (int i = 0; i < g->k->nsym; i++)
+        if (!strcmp(g->k->sym[i]->name, name)) g->k->sym[i]->val = v;
+    for (int i = 0; i < 2; i++) run_code(r, g, code[i], fmt("%s %s", path, i ? "-O2" : "-O0")), r->runs++;
+  }
+  loaded_close(code[0]), loaded_close(code[1]);
+}
+
+static const char *file_path;
+static void one_file(void *u) {
+  FILE *f = fopen(file_path, "rb");
+  if (!f) fail(EXIT_IO, "io.open", NOWHERE, "cannot read %s", file_path);
+  char *text = mem(1 << 20);
+  size_t n = fread(text, 1, (1 << 20) - 1, f);
+  fclose(f);
+  Gen g = {.k = kernel_parse(text, n, file_path)};
+  g.H = ix_sym(sym("H"), 1, 64);
+  kernel_build(g.k);
+  code_of_file(u, &g, text, file_path);
+}
+
+static int run_files(Run *r, int n, char **path) {
+  for (int i = 0; i < n; i++) {
+    file_path = path[i];
+    if (protect(one_file, r) != EXIT_OK) r->differ++;
+    base_reset();
+  }
+  printf("schedule_fuzz: %d files, %d runs, %d differ\n", n, r->runs, r->differ);
+  return r->differ != 0;
+}
+
 static void quiet(const Diagnostic *d) {
-  if (running->print || d->exit != EXIT_INVALID) printf("seed %u: %s\n", running->seed, d->text);
+  if (running->print || file_path || d->exit != EXIT_INVALID) printf("seed %u: %s\n", running->seed, d->text);
 }
 static const char *seed_of_bug(void) { return fmt("see seed %u", running->seed); }
 
@@ -476,6 +529,7 @@ int main(int argc, char **argv) {
   r.every = argc > 3 ? (uint32_t)atoi(argv[3]) : 0;
   diagnostic_sink = quiet;
   bug_dump = seed_of_bug;
+  if (argc > 1 && strstr(argv[1], ".kir")) return run_files(&r, argc - 1, argv + 1);
   for (r.seed = first; r.seed < first + count; r.seed++) {
     Exit e = protect(one_seed, &r);
     if (e == EXIT_INVALID) r.refused++;
