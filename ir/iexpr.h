@@ -38,6 +38,7 @@ struct Atom {
   int bound;       // scratch of the emitters and the interpreter
   void *v;         // scratch of the emitters
   bool derived;    // SYM: made by infer for a data-dependent size; facts are solved for these before a model's own dims
+  void *of;        // SYM made by infer: the Value whose dim or element it is
   IExpr *is;       // SYM, DIV: what a fact solved it to (ix_resolve), or NULL
   // internal
   Atom *self, *newest, *chain; // newest: the newest VAR or LET inside
@@ -62,6 +63,7 @@ struct IExpr {
   int64_t low[4];  // memo of proved lower bounds by depth of case splitting
   uint32_t low_epoch, relu_epoch, ge0_epoch;
   uint8_t low_known, hard; // hard: has top-level quotients or relus, worth grouping
+  uint8_t fact;            // recorded: 1 as == 0, 2 as >= 0
 };
 
 // A float computed from dims: the scales of Resize, float Ranges. Evaluated by the host in f32 or f64, every operation rounded.

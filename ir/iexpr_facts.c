@@ -16,16 +16,12 @@ typedef struct Undo {
 } Undo;
 static Undo *trail; // what restore undoes, newest last
 static int ntrail, ctrail, facts;
-static IExpr **known; // d with d == 0 recorded, or e with e >= 0: those that could not be solved
-static bool *known_ge;
-static int nknown, cknown, cknown_ge;
-static Atom **solved; // atoms with a solution
-static int nsolved, csolved;
+static int nsolved, narrowed;
+enum { REFRESH_MAX = 500 }; // narrowings that sharpen other ranges at once; further ones only miss that
 
 static void reset(void) {
   trail = NULL, ntrail = ctrail = facts = 0;
-  known = NULL, known_ge = NULL, nknown = cknown = cknown_ge = 0;
-  solved = NULL, nsolved = csolved = 0;
+  nsolved = narrowed = 0;
 }
 
 static void log_change(Undo u) {
@@ -81,6 +77,7 @@ void ix_narrow(Atom *a, int64_t lo, int64_t hi) {
   if (lo == a->lo && hi == a->hi) return;
   set_range(a, lo, hi);
   facts++;
+  if (narrowed++ > REFRESH_MAX) return;
   int first = 0; // expressions older than the atom do not hold it
   while (first < ix_nall && ix_all[first]->id < a->id) first++;
   int at = 0;
@@ -90,25 +87,17 @@ void ix_narrow(Atom *a, int64_t lo, int64_t hi) {
 
 /* ---- what is recorded ---- */
 
-static bool is_known(IExpr *e, bool ge) {
-  for (int i = 0; i < nknown; i++)
-    if (known[i] == e && known_ge[i] == ge) return true;
-  return false;
-}
-
-static bool record(IExpr *e, bool ge) {
-  if (is_known(e, ge)) return false;
-  log_change((Undo){.what = KNOWN});
-  int n = nknown;
-  PUSH(known, n, cknown, e);
-  PUSH(known_ge, nknown, cknown_ge, ge);
+static bool record(IExpr *e, uint8_t as) {
+  if (e->fact & as) return false;
+  log_change((Undo){.what = KNOWN, .expr = e, .lo = as});
+  e->fact |= as;
   facts++;
   return true;
 }
 
 static void solve(Atom *a, IExpr *by) {
   log_change((Undo){.what = SOLVED, .atom = a, .expr = a->is});
-  PUSH(solved, nsolved, csolved, a);
+  nsolved++;
   a->is = by;
   facts++;
 }
@@ -120,10 +109,13 @@ static IExpr *solution(Atom *a, void *u) {
   return a->is ? ix_resolve(a->is) : NULL;
 }
 
+static void see_solved(Atom *a, void *u) {
+  if (a->is) *(bool *)u = true;
+}
 static bool may_change(IExpr *e) { // does a solved atom occur?
-  for (int i = 0; i < nsolved; i++)
-    if (ix_has(e, solved[i])) return true;
-  return false;
+  bool found = false;
+  if (nsolved) ix_atoms(e, see_solved, &found);
+  return found;
 }
 
 static IExpr *resolve_quotients(IExpr *e);
@@ -228,7 +220,7 @@ int ix_require_eq(IExpr *a, IExpr *b) {
   if (ix_differ(d, ix(0))) return -1;
   int r = clamp_fact(d);
   if (r != -2) return r;
-  if (!record(d, false)) return 0;
+  if (!record(d, 1)) return 0;
   solve_linear(d);
   return 1;
 }
@@ -276,7 +268,7 @@ int ix_require_ge0(IExpr *e) {
   e = ix_resolve(e);
   if (ix_prove_ge0(e)) return 0;
   if (ix_upper(e) < 0) return -1;
-  if (!record(e, true)) return 0;
+  if (!record(e, 2)) return 0;
   if (!narrow_linear(e)) narrow_monotone(e);
   return 1;
 }
@@ -302,7 +294,7 @@ static void restore(const Saved *s, bool ranges) {
     if (u.what == SOLVED) u.atom->is = u.expr, nsolved--;
     if (u.what == RANGE) u.atom->lo = u.lo, u.atom->hi = u.hi, ranges = true;
     if (u.what == EXPR_RANGE) u.expr->lo = u.lo, u.expr->hi = u.hi, ranges = true;
-    if (u.what == KNOWN) nknown--;
+    if (u.what == KNOWN) u.expr->fact &= (uint8_t)~u.lo;
   }
   facts = s->facts;
   if (ranges) refresh(s->nexprs, s->natoms, true);
@@ -320,6 +312,8 @@ void ix_facts_discard(void *p) {
   }
   // undone changes of those symbols must not bring their old ranges back
   for (int i = s->ntrail; i < ntrail; i++)
-    if (trail[i].what == RANGE && trail[i].atom->kind == ATOM_SYM && s->natoms < ix_natoms && trail[i].atom->id >= ix_atoms_all[s->natoms]->id) trail[i].lo = -IX_INF, trail[i].hi = IX_INF;
+    if (trail[i].what == RANGE && trail[i].atom->kind == ATOM_SYM && s->natoms < ix_natoms &&
+        trail[i].atom->id >= ix_atoms_all[s->natoms]->id)
+      trail[i].lo = -IX_INF, trail[i].hi = IX_INF;
   restore(s, any);
 }

@@ -192,7 +192,9 @@ static void settle_input(Graph *g, Value *v) {
   if (loadable(v, LOAD_INPUT_MAX)) load_elems(v);
 }
 
+int infer_run = 1;
 static void start_iteration(void) {
+  infer_run++;
   ntroubles = 0;
   inferred.nloaded = inferred.nfresh = 0;
 }

@@ -21,10 +21,8 @@ typedef struct Local {
 static void look(Atom *a, void *u) {
   Local *l = u;
   if (a->kind != ATOM_SYM || l->found) return;
-  for (int i = 0; i < inferred.nfresh; i++)
-    if (inferred.fresh[i].sym == a) l->found = inside(inferred.fresh[i].value->graph, l->region);
-  for (int i = 0; i < inferred.nloaded; i++)
-    if (inferred.loaded[i].sym == a) l->found |= inside(inferred.loaded[i].value->graph, l->region);
+  const Value *of = a->of;
+  if (of && inside(of->graph, l->region)) l->found = true;
   if (a->def && is_local(a->def, l->region)) l->found = true;
 }
 bool is_local(IExpr *e, const Graph *region) {

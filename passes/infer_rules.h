@@ -74,10 +74,13 @@ typedef struct Side {
   Sym name;          // base_name
   Elems *known;      // of a constant
   bool constant;     // fold will know it: no symbols for it
+  int fresh_run, loaded_run; // the run (infer_run) in which its symbols were listed
+  uint32_t fresh_axes;
 } Side;
 Side *side_of(const Value *);
 
 /* ---- running (infer.c) ---- */
+extern int infer_run;   // counts iterations over the graph: each lists the symbols anew
 void infer_graph(Graph *); // all nodes of a region whose inputs have types
 typedef struct Mark Mark;
 Mark *mark_facts(void);

@@ -91,10 +91,8 @@ bool shape_operand(const Node *n, int i, int *count, IExpr ***e) {
 
 bool loaded_itself(const Value *v, IExpr *e) {
   const Atom *a = ix_is_atom(e);
-  if (!a || !a->derived) return false;
-  for (int k = 0; k < inferred.nloaded; k++)
-    if (inferred.loaded[k].sym == a) return inferred.loaded[k].value == v || !inferred.loaded[k].value->def;
-  return false;
+  const Value *of = a ? a->of : NULL;
+  return of && (of == v || !of->def);
 }
 
 IExpr *scalar_of(const Value *v) {
@@ -198,19 +196,36 @@ void out_ints(Node *n, int i, int count, IExpr **e) { out_elems(n, i, (Elems){co
 
 /* ---- symbols ---- */
 
-typedef struct Name { // who has it
+typedef struct Owner { // of a name
   Sym name;
   int id;
-} Name;
-static Name *names;
-static int nnames, cnames;
-static void forget_names(void) { names = NULL, nnames = cnames = 0; }
+} Owner;
+static Owner *owners; // open hash table by the name's address
+static int nowners, cowners;
+static void forget_owners(void) { owners = NULL, nowners = cowners = 0; }
+
+static Owner *owner_slot(Sym name) {
+  int i = (int)(((uintptr_t)name / 16 * 0x9e3779b97f4a7c15u) >> 40) & (cowners - 1);
+  while (owners[i].name && owners[i].name != name) i = (i + 1) & (cowners - 1);
+  return &owners[i];
+}
+
+static void more_owners(void) {
+  Owner *old = owners;
+  int n = cowners;
+  cowners = n ? n * 2 : 256;
+  owners = NEWN(Owner, cowners);
+  for (int i = 0; i < n; i++)
+    if (old[i].name) *owner_slot(old[i].name) = old[i];
+}
 
 static bool take(Sym name, int id) {
-  for (int i = 0; i < nnames; i++)
-    if (names[i].name == name) return names[i].id == id;
-  at_reset(forget_names);
-  PUSH(names, nnames, cnames, ((Name){name, id}));
+  at_reset(forget_owners);
+  if (nowners * 2 >= cowners) more_owners();
+  Owner *o = owner_slot(name);
+  if (o->name) return o->id == id;
+  *o = (Owner){name, id};
+  nowners++;
   return true;
 }
 
@@ -226,10 +241,11 @@ Sym base_name(Value *v) {
 IExpr *fresh_of(Value *v, int axis, int64_t lo, int64_t hi) {
   IExpr *e = ix_sym(sym_fmt("%s.%d", base_name(v), axis), lo < 0 ? 0 : lo, hi > IX_DIM_MAX ? IX_DIM_MAX : hi < 0 ? 0 : hi);
   Atom *a = ix_is_atom(e);
-  a->derived = true;
-  for (int k = 0; k < inferred.nfresh; k++)
-    if (inferred.fresh[k].sym == a) return ix_resolve(e);
-  PUSH(inferred.fresh, inferred.nfresh, inferred.cfresh, ((FreshDim){a, v, axis}));
+  Side *s = side_of(v);
+  a->derived = true, a->of = v;
+  if (s->fresh_run != infer_run) s->fresh_run = infer_run, s->fresh_axes = 0;
+  if (!(s->fresh_axes >> axis & 1)) PUSH(inferred.fresh, inferred.nfresh, inferred.cfresh, ((FreshDim){a, v, axis}));
+  s->fresh_axes |= 1u << axis;
   return ix_resolve(e);
 }
 
@@ -248,16 +264,17 @@ void load_elems(Value *v) {
   for (int i = 0; i < count; i++) {
     e[i] = ix_sym(sym_fmt("%s[%d]", base_name(v), i), small ? INT32_MIN : -IX_INF, small ? INT32_MAX : IX_INF);
     Atom *a = ix_is_atom(e[i]);
-    a->derived = true;
-    bool listed = false;
-    for (int k = 0; k < inferred.nloaded; k++) listed |= inferred.loaded[k].sym == a;
-    if (!listed) PUSH(inferred.loaded, inferred.nloaded, inferred.cloaded, ((Loaded){a, v, i}));
+    a->derived = true, a->of = v;
+    if (side_of(v)->loaded_run != infer_run) PUSH(inferred.loaded, inferred.nloaded, inferred.cloaded, ((Loaded){a, v, i}));
     e[i] = ix_resolve(e[i]);
   }
+  side_of(v)->loaded_run = infer_run;
   v->elem = e, v->nelem = (int)count, v->splat = false;
 }
 
 /* ---- facts ---- */
+
+enum { REQUIRED_MAX = 20000 };
 
 static void require_text(Node *n, IExpr *ge0, Sym fact) {
   Graph *g = n->graph;
@@ -266,23 +283,48 @@ static void require_text(Node *n, IExpr *ge0, Sym fact) {
   Sym who = n->name && *n->name ? sym_fmt("%s '%s'", n->op->name, n->name)
             : n->index >= 0     ? sym_fmt("%s (node %d)", n->op->name, n->index)
                                 : n->op->name;
+  if (inferred.nrequired >= REQUIRED_MAX)
+    fail(EXIT_LIMIT, "limit.required", node_where(n), "the model asks more than %d things of its sizes", REQUIRED_MAX);
   Required r = {ge0, sym_fmt("%s, needed by %s", fact, who), g, n->index};
   PUSH(inferred.required, inferred.nrequired, inferred.crequired, r);
+}
+
+// e >= 0 as one reads it: terms with a minus sign go to the other side.
+static Sym not_negative(IExpr *e) {
+  IExpr *pos = ix(e->k > 0 ? e->k : 0), *neg = ix(e->k < 0 ? -e->k : 0);
+  for (int i = 0; i < e->n; i++) {
+    IExpr *p = ix(1);
+    for (int j = 0; j < e->t[i].nfac; j++) p = ix_mul(p, ix_atom(e->t[i].fac[j]));
+    if (e->t[i].coef > 0) pos = ix_add(pos, ix_scale(p, e->t[i].coef));
+    else neg = ix_add(neg, ix_scale(p, -e->t[i].coef));
+  }
+  if (ix_const(pos, NULL)) return sym_fmt("%s <= %s", ix_str(neg), ix_str(pos));
+  return sym_fmt("%s >= %s", ix_str(pos), ix_str(neg));
+}
+
+// a == b; where the difference is a clamp, that it clamps nothing.
+static Sym equal_text(IExpr *a, IExpr *b, IExpr *d) {
+  bool clamp = d->n == 1 && !d->k && d->t[0].nfac == 1 && d->t[0].fac[0]->kind == ATOM_RELU;
+  return clamp ? not_negative(ix_scale(d->t[0].fac[0]->a, -1)) : sym_fmt("%s == %s", ix_str(a), ix_str(b));
 }
 
 void require_eq(Node *n, IExpr *a, IExpr *b) {
   if (a == b) return;
   a = ix_resolve(a), b = ix_resolve(b);
   IExpr *d = ix_sub(a, b), *check = ix_sub(d, ix_scale(ix_relu(d), 2));
-  int r = a == b ? 0 : ix_require_eq(a, b);
-  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, check, sym_fmt("%s == %s", ix_str(a), ix_str(b)));
+  if (a == b) return;
+  Sym text = equal_text(a, b, d);
+  int r = ix_require_eq(a, b);
+  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, check, text);
   else if (r < 0) wrong(n, "%s and %s must be equal", ix_str(a), ix_str(b));
 }
 
 void require_ge0(Node *n, IExpr *e) {
   e = ix_resolve(e);
+  if (ix_prove_ge0(e)) return;
+  Sym text = not_negative(e);
   int r = ix_require_ge0(e);
-  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, e, sym_fmt("%s >= 0", ix_str(e)));
+  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, e, text);
   else if (r < 0) wrong(n, "%s must not be negative", ix_str(e));
 }
 
