@@ -121,3 +121,50 @@ void expand_normalizer(const B *b) {
   Value *zero = op2(b, OP_Equal, n, num_like(b, n, 0));
   give(b, 0, quo(b, x, where(b, zero, num_like(b, n, 1), n)));
 }
+
+/* ---- features ---- */
+// One number for all columns, or one for each
+static Value *columns(const B *b, const char *name, DType dt) {
+  const double *v;
+  int64_t n = attr_floats(b->at, name, &v);
+  return n == 0 ? NULL : n == 1 ? num(b, dt, v[0]) : floats(b, dt, 1, &n, v);
+}
+
+void expand_scaler(const B *b) {
+  Value *x = cast(b, in(b, 0), DT_F32), *offset = columns(b, "offset", DT_F32), *scale = columns(b, "scale", DT_F32);
+  if (offset) x = sub(b, x, offset);
+  give(b, 0, scale ? mul(b, x, scale) : x);
+}
+
+void expand_imputer(const B *b) {
+  Value *x = in(b, 0), *missing, *fill;
+  double gone = attr_float(b->at, "replaced_value_float");
+  const int64_t *v;
+  if (dtypes[dtype(x)].is_float) {
+    missing = isnan(gone) ? op1(b, OP_IsNaN, x) : op2(b, OP_Equal, x, num_like(b, x, gone));
+    fill = columns(b, "imputed_value_floats", dtype(x));
+  } else {
+    int n = attr_ints(b->at, "imputed_value_int64s", &v);
+    missing = op2(b, OP_Equal, x, num_like(b, x, (double)attr_int(b->at, "replaced_value_int64")));
+    fill = n == 0 ? NULL : cast(b, n == 1 ? graph_const_i64(b->g, 0, 1, v) : ints(b, n, v), dtype(x));
+  }
+  if (!fill) cannot(b, "no imputed values of the input's type");
+  give(b, 0, where(b, missing, fill, x));
+}
+
+// Each input as f32 [N,d], cut or continued with zeros to its entry of inputdimensions
+void expand_feature_vectorizer(const B *b) {
+  const int64_t *width;
+  int n = b->at->nin, given = attr_ints(b->at, "inputdimensions", &width);
+  Value **part = NEWN(Value *, n);
+  for (int i = 0; i < n; i++) {
+    Value *x = cast(b, in(b, i), DT_F32);
+    if (rank_of(x) == 1) x = unsqueeze(b, x, INTS(0));
+    if (rank_of(x) > 2) cannot(b, "an input of rank %d", rank_of(x));
+    int64_t have = i < given ? static_dim(b, x, 1) : 0;
+    if (i < given && have > width[i]) x = slice(b, x, 1, 0, width[i]);
+    if (i < given && have < width[i]) x = op2(b, OP_Pad, x, ints(b, INTS(0, 0, 0, width[i] - have)));
+    part[i] = x;
+  }
+  give(b, 0, concat(b, 1, n, part));
+}
