@@ -41,6 +41,7 @@ def arguments():
     p.add_argument("--verbose", "-v", action="store_true", help="name every failure with its text")
     p.add_argument("--table", action="store_true", help="print the table by operator")
     p.add_argument("--operator", help="only tests of this operator")
+    p.add_argument("--failed", action="store_true", help="only tests that failed in the last whole run; its results are brought up to date")
     return p.parse_args()
 
 
@@ -201,13 +202,17 @@ def main():
     tests = suite(suite_folder)
     known = skips()
     names = [n for n in tests if re.search(args.regex, n) and (not args.operator or tests[n]["op"] == args.operator)]
+    store = folder / f"results-{args.backend}.json"
+    last = json.loads(store.read_text()) if store.exists() else {}
+    if args.failed:
+        names = [n for n in names if not last.get(n, {}).get("ok")]
     began = time.monotonic()
     results = run_all(names, args, suite_folder)
     took = time.monotonic() - began
 
     folder.mkdir(parents=True, exist_ok=True)
-    if len(names) == len(tests):
-        (folder / f"results-{args.backend}.json").write_text(json.dumps(results))
+    if len(names) == len(tests) or (args.failed and len(last) == len(tests)):
+        store.write_text(json.dumps({**last, **results}))
     failed = {n: r for n, r in results.items() if not r["ok"]}
     path = args.failures or folder / f"failures-{args.backend}.txt"
     groups = write_failures(path, failed, tests)
