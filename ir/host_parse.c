@@ -40,12 +40,6 @@ static TextCursor cursor(HostParser *h) {
   return (TextCursor){.p = h->p.at, .start = h->p.start, .file = h->p.file, .side = h->side, .nside = h->nside};
 }
 
-static int small(HostParser *h, int lo, int hi) {
-  int64_t v = parse_int(&h->p);
-  if (v < lo || v > hi) parse_fail(&h->p, "a number in %d..%d is expected", lo, hi);
-  return (int)v;
-}
-
 /* ---- declarations ---- */
 
 static void parse_symbol_line(HostParser *h) {
@@ -77,9 +71,9 @@ static void parse_place(HostParser *h, HBuf *b) {
   switch (b->place) {
   case PLACE_INPUT:
   case PLACE_SLAB:
-  case PLACE_HANDLE: b->index = small(h, 0, 1 << 24); break;
+  case PLACE_HANDLE: b->index = parse_between(&h->p, 0, 1 << 24); break;
   case PLACE_OUTPUT:
-    b->index = small(h, 0, 1 << 24);
+    b->index = parse_between(&h->p, 0, 1 << 24);
     b->exact = parse_is(p, "exact");
     break;
   case PLACE_CONST: b->coffset = parse_int(p); break;
@@ -132,9 +126,9 @@ static HIo parse_io(HostParser *h) {
   io.buf = buf(h, true);
   io.optional = parse_is(p, "optional");
   if (parse_is(p, "pair")) {
-    io.pair = small(h, 0, 1 << 24);
+    io.pair = parse_between(&h->p, 0, 1 << 24);
     parse_expect(p, "axis");
-    io.pair_axis = small(h, -1, MAX_RANK);
+    io.pair_axis = parse_between(&h->p, -1, MAX_RANK);
   }
   return io;
 }
@@ -143,10 +137,10 @@ static void parse_site(HostParser *h) {
   Parser *p = &h->p;
   Site s = {.input = INT32_MIN};
   parse_expect(p, "node");
-  s.node = small(h, -1, INT32_MAX);
+  s.node = parse_between(&h->p, -1, INT32_MAX);
   if (parse_is(p, "name")) s.node_name = parse_string(p);
   if (parse_is(p, "op")) s.op = parse_string(p);
-  if (parse_is(p, "input")) s.input = small(h, INT32_MIN, INT32_MAX);
+  if (parse_is(p, "input")) s.input = parse_between(&h->p, INT32_MIN, INT32_MAX);
   if (parse_is(p, "text")) s.text = parse_string(p);
   if (parse_is(p, "lo")) s.lo = parse_ix(p);
   if (parse_is(p, "hi")) s.hi = parse_ix(p);
@@ -155,8 +149,8 @@ static void parse_site(HostParser *h) {
 
 static void parse_memory(HostParser *h) {
   Parser *p = &h->p;
-  parse_expect(p, "slabs"), h->g->nslab = small(h, 0, 1 << 24);
-  parse_expect(p, "handles"), h->g->nhandle = small(h, 0, 1 << 24);
+  parse_expect(p, "slabs"), h->g->nslab = parse_between(&h->p, 0, 1 << 24);
+  parse_expect(p, "handles"), h->g->nhandle = parse_between(&h->p, 0, 1 << 24);
   parse_expect(p, "weights"), h->g->weights = parse_int(p);
   if (parse_is(p, "arena")) h->g->arena = parse_ix(p);
   if (parse_is(p, "scratch")) h->g->scratch = parse_ix(p);
@@ -252,7 +246,7 @@ static void parse_loop(HostParser *h, HStmt *s, int depth) {
 }
 
 static void parse_site_number(HostParser *h, HStmt *s) {
-  if (parse_is(&h->p, "site")) s->site = small(h, 0, h->g->nsite - 1);
+  if (parse_is(&h->p, "site")) s->site = parse_between(&h->p, 0, h->g->nsite - 1);
 }
 
 static void parse_set(HostParser *h, HStmt *s) {

@@ -4,143 +4,11 @@
 // as written, without folding, so that what was printed comes back.
 #include "kernel_text.h"
 #include "scalar.h"
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NEST_MAX = 200 };
-
-/* ---- tokens ---- */
-
-static int line_of(const Parser *p) {
-  int n = 1;
-  for (const char *c = p->start; c < p->at; c++) n += *c == '\n';
-  return n;
-}
-
-void parse_fail(Parser *p, const char *format, ...) {
-  va_list ap;
-  va_start(ap, format);
-  char *text = vfmt(format, ap);
-  va_end(ap);
-  char near[24];
-  snprintf(near, sizeof near, "%.*s", (int)strcspn(p->at, "\n"), p->at);
-  fail(EXIT_INVALID, "text.syntax", &(Where){.file = p->file, .line = line_of(p), .node_index = -1}, "%s at '%s'", text, near);
-}
-
-void parse_start(Parser *p, const char *text, size_t n, const char *file) {
-  char *copy = mem(n + 1);
-  memcpy(copy, text, n);
-  *p = (Parser){.at = copy, .start = copy, .end = copy + strlen(copy), .file = file};
-}
-
-static bool word_char(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
-
-void parse_blank(Parser *p) {
-  for (;;) {
-    while (*p->at == ' ' || *p->at == '\n' || *p->at == '\t' || *p->at == '\r') p->at++;
-    if (*p->at != '#') return;
-    while (*p->at && *p->at != '\n') p->at++;
-  }
-}
-
-bool parse_done(Parser *p) {
-  parse_blank(p);
-  return !*p->at;
-}
-
-bool parse_peek(Parser *p, const char *token) {
-  size_t n = strlen(token);
-  parse_blank(p);
-  return !strncmp(p->at, token, n) && !(word_char(token[n - 1]) && word_char(p->at[n]));
-}
-bool parse_is(Parser *p, const char *token) {
-  bool yes = parse_peek(p, token);
-  if (yes) p->at += strlen(token);
-  return yes;
-}
-void parse_expect(Parser *p, const char *token) {
-  if (!parse_is(p, token)) parse_fail(p, "'%s' is expected", token);
-}
-
-bool parse_maybe_ident(Parser *p, Sym *out) {
-  parse_blank(p);
-  if (!word_char(*p->at) || (*p->at >= '0' && *p->at <= '9')) return false;
-  const char *s = p->at;
-  while (word_char(*p->at)) p->at++;
-  *out = sym_n(s, (size_t)(p->at - s));
-  return true;
-}
-Sym parse_ident(Parser *p) {
-  Sym s;
-  if (!parse_maybe_ident(p, &s)) parse_fail(p, "a name is expected");
-  return s;
-}
-
-int64_t parse_int(Parser *p) {
-  parse_blank(p);
-  char *end;
-  errno = 0;
-  long long v = strtoll(p->at, &end, 10);
-  if (end == p->at || errno) parse_fail(p, "an integer is expected");
-  p->at = end;
-  return v;
-}
-
-static int parse_small(Parser *p, int lo, int hi) {
-  int64_t v = parse_int(p);
-  if (v < lo || v > hi) parse_fail(p, "a number in %d..%d is expected", lo, hi);
-  return (int)v;
-}
-
-double parse_number(Parser *p) {
-  parse_blank(p);
-  char *end;
-  double v = strtod(p->at, &end);
-  if (end == p->at) parse_fail(p, "a number is expected");
-  p->at = end;
-  return v;
-}
-
-static int hex(char c) {
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-bool parse_maybe_string(Parser *p, Sym *out) {
-  parse_blank(p);
-  if (*p->at != '"') return false;
-  Text t = {0};
-  for (p->at++; *p->at != '"'; p->at++) {
-    char c = *p->at;
-    if (!c || c == '\n') parse_fail(p, "a string is not closed");
-    if (c == '\\') {
-      c = *++p->at;
-      if (c == 'n') c = '\n';
-      else if (c == 't') c = '\t';
-      else if (c == 'x') {
-        int hi = hex(p->at[1]), lo = hi < 0 ? -1 : hex(p->at[2]);
-        if (lo < 0) parse_fail(p, "\\x takes two hex digits");
-        c = (char)(hi * 16 + lo), p->at += 2;
-      } else if (c != '"' && c != '\\') parse_fail(p, "unknown escape in a string");
-    }
-    put_n(&t, &c, 1);
-  }
-  p->at++;
-  *out = sym_n(t.p ? t.p : "", t.n);
-  return true;
-}
-Sym parse_string(Parser *p) {
-  Sym s;
-  if (!parse_maybe_string(p, &s)) parse_fail(p, "a string is expected");
-  return s;
-}
-
-int parse_word_of(Parser *p, const char *const *words, int n) {
-  for (int i = 0; i < n && words[i]; i++)
-    if (parse_is(p, words[i])) return i;
-  return -1;
-}
 
 /* ---- names and indices ---- */
 
@@ -171,15 +39,6 @@ static int parse_ix_list(Parser *p, IExpr **out) { // [a,b,..]
   return n;
 }
 
-Sym parse_symbol(Parser *p) { // as ix_str writes it: dots are allowed, anything else is quoted
-  Sym name;
-  if (parse_maybe_string(p, &name)) return name;
-  const char *from = p->at;
-  parse_ident(p);
-  while (word_char(*p->at) || *p->at == '.') p->at++;
-  return sym_n(from, (size_t)(p->at - from));
-}
-
 void parse_ranges(Parser *p) {
   do {
     Sym name = parse_symbol(p);
@@ -197,7 +56,7 @@ void parse_ranges(Parser *p) {
 static void parse_sides(Parser *p, int64_t *v, int rank) {
   for (int i = 0; i < rank; i++) {
     if (i && !parse_is(p, ",")) break;
-    v[i] = parse_small(p, 0, 1 << 20);
+    v[i] = parse_between(p, 0, 1 << 20);
   }
 }
 
@@ -206,9 +65,9 @@ const Layout *parse_layout(Parser *p, int rank) {
   Layout *l = NEW(Layout);
   do {
     if (l->n == (int)(sizeof l->axis / sizeof *l->axis)) parse_fail(p, "too many layout parts");
-    l->axis[l->n] = (uint8_t)parse_small(p, 0, rank - 1);
-    l->div[l->n] = parse_is(p, "/") ? parse_small(p, 1, INT32_MAX) : 1;
-    l->mod[l->n] = parse_is(p, "%") ? parse_small(p, 1, INT32_MAX) : 0;
+    l->axis[l->n] = (uint8_t)parse_between(p, 0, rank - 1);
+    l->div[l->n] = parse_is(p, "/") ? parse_between(p, 1, INT32_MAX) : 1;
+    l->mod[l->n] = parse_is(p, "%") ? parse_between(p, 1, INT32_MAX) : 0;
     l->n++;
   } while (parse_is(p, ","));
   while (parse_is(p, ";")) {
@@ -351,32 +210,19 @@ static bool starts_const(const Parser *p) {
   static const char *const words[] = {"inf", "infd", "nan", "nand", "true", "false"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     size_t n = strlen(words[i]);
-    if (!strncmp(s, words[i], n) && !word_char(s[n])) return true;
+    if (!strncmp(s, words[i], n) && !parse_word_char(s[n])) return true;
   }
-  return false;
-}
-
-static bool class_has(const char *c, size_t n, DType t) {
-  bool is_f = t == DT_F32 || t == DT_F64, is_i = t == DT_I32 || t == DT_I64;
-  for (size_t i = 0; i < n; i++)
-    if ((c[i] == 'F' && is_f) || (c[i] == 'I' && is_i) || (c[i] == 'B' && t == DT_BOOL) || (c[i] == 'N' && t != DT_BOOL)) return true;
   return false;
 }
 
 static Ex *apply(Parser *p, SOp op, DType to, Ex *a, Ex *b, Ex *c) { // a node, its operands' types checked
   Ex *e = node(op, to);
   e->a[0] = a, e->a[1] = b, e->a[2] = c;
-  int first = op == S_select;
-  const char *rule = scalars[op].type;
-  for (int i = 0; i < scalars[op].arity; i++) {
-    size_t n = strcspn(rule, " ");
-    bool fits = (first && i) || class_has(rule, n, e->a[i]->type);
-    if (!fits || (i > first && e->a[i]->type != e->a[first]->type)) parse_fail(p, "operand %d of %s has a wrong type", i, scalars[op].name);
-    rule += n + 1;
-  }
+  int wrong = ex_misfit(e);
+  if (wrong >= 0) parse_fail(p, "operand %d of %s has a wrong type", wrong, scalars[op].name);
   size_t len = strlen(scalars[op].type);
   bool gives_bool = scalars[op].type[len - 1] == 'B' && scalars[op].type[len - 2] == ' ';
-  if (to == DT_NONE) e->type = gives_bool ? DT_BOOL : e->a[first]->type;
+  if (to == DT_NONE) e->type = gives_bool ? DT_BOOL : e->a[op == S_select]->type;
   return e;
 }
 
@@ -537,7 +383,7 @@ static void parse_index_let(Parser *p) {
   int64_t hi = parse_int(p);
   if (hi < lo) parse_fail(p, "the range of %s is empty", name);
   if (parse_is(p, "limit")) d->limit = parse_ix(p);
-  if (parse_is(p, "site")) d->site = parse_small(p, 0, INT32_MAX);
+  if (parse_is(p, "site")) d->site = parse_between(p, 0, INT32_MAX);
   parse_expect(p, "=");
   d->value = parse_ex(p, 0);
   if (d->value->type != DT_I32 && d->value->type != DT_I64) parse_fail(p, "an index is i32 or i64");
@@ -654,7 +500,7 @@ static void parse_store(Parser *p, Schedule *s) {
   if (b->kind != BUF_TEMP) parse_fail(p, "%s is no temp", b->name);
   int space = parse_word_of(p, text_spaces, 6);
   if (space < 0) parse_fail(p, "a space is expected");
-  int depth = parse_is(p, "depth") ? parse_small(p, 0, MAX_BANDS) : -1;
+  int depth = parse_is(p, "depth") ? parse_between(p, 0, MAX_BANDS) : -1;
   sched_store(s, b, (Space)space, depth, parse_layout(p, b->rank));
 }
 

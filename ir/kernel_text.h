@@ -55,6 +55,8 @@ Sym parse_ident(Parser *);
 Sym parse_symbol(Parser *); // the name of a symbolic dim
 bool parse_maybe_ident(Parser *, Sym *);
 int64_t parse_int(Parser *);
+int parse_between(Parser *, int lo, int hi);
+bool parse_word_char(char);
 double parse_number(Parser *);
 Sym parse_string(Parser *); // "..." with the escapes of put_quoted
 bool parse_maybe_string(Parser *, Sym *);
@@ -65,3 +67,4 @@ void parse_ranges(Parser *);                                  // after 'where'
 Kernel *parse_kernel(Parser *);                               // after 'kernel'
 void *scope_find(const Scope *, Sym);
 void scope_add(Scope *, Sym, void *);
+int ex_misfit(const Ex *); // the first operand of an op whose type its row of scalar.def does not take, -1 (kernel_verify.c)

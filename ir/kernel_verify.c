@@ -1,5 +1,6 @@
 // kernel_verify.c - the laws of KERNELS.md section 1, as far as they can be decided: whatever is provably wrong is our bug. What depends on
 // values (an index in range) the interpreter checks when it runs; the rest is proved here.
+#include "kernel_text.h"
 #include "scalar.h"
 #include <string.h>
 
@@ -90,17 +91,16 @@ static bool class_has(const char *c, size_t n, DType t) {
   return false;
 }
 
-static void check_operands(const Verify *v, const Ex *e) {
+int ex_misfit(const Ex *e) {
   const char *rule = scalars[e->op].type;
   int first = e->op == S_select;
   for (int i = 0; i < scalars[e->op].arity; i++) {
     size_t n = strcspn(rule, " ");
-    if (!e->a[i]) WRONG(v, "%s lacks operand %d", scalars[e->op].name, i);
-    if (!(first && i) && !class_has(rule, n, e->a[i]->type))
-      WRONG(v, "operand %d of %s is %s", i, scalars[e->op].name, dtypes[e->a[i]->type].name);
-    if (i > first && e->a[i]->type != e->a[first]->type) WRONG(v, "operands of %s differ in type", scalars[e->op].name);
+    bool any = first && i; // both values of a select, bool too
+    if (!e->a[i] || (!any && !class_has(rule, n, e->a[i]->type)) || (i > first && e->a[i]->type != e->a[first]->type)) return i;
     rule += n + 1;
   }
+  return -1;
 }
 
 static void check_load(const Verify *v, const Ex *e) {
@@ -117,7 +117,7 @@ static void check_ex(Ex *e, void *u) {
   else if (e->op == S_IX) check_index(v, e->ix[0]);
   else if (e->op == S_SEL) {
     if (e->npred != 1 || e->a[0]->type != e->type || e->a[1]->type != e->type) WRONG(v, "a malformed sel");
-  } else if (e->op != S_CONST) check_operands(v, e);
+  } else if (e->op != S_CONST && ex_misfit(e) >= 0) WRONG(v, "operand %d of %s has a wrong type", ex_misfit(e), scalars[e->op].name);
 }
 
 static void check_effect(const Verify *v, Combine c, const Buf *b, IExpr *const *ix, int npred, IExpr *const *pred, const Ex *cond,
