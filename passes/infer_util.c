@@ -319,11 +319,21 @@ void require_eq(Node *n, IExpr *a, IExpr *b) {
   else if (r < 0) wrong(n, "%s and %s must be equal", ix_str(a), ix_str(b));
 }
 
+static void see_symbol(Atom *a, void *u) {
+  Atom **only = u; // [0]: the only symbol, [1]: a second one
+  if (a->kind == ATOM_SYM) only[only[0] ? 1 : 0] = a;
+}
+
 void require_ge0(Node *n, IExpr *e) {
   e = ix_resolve(e);
   if (ix_prove_ge0(e)) return;
-  Sym text = not_negative(e);
+  Atom *only[2] = {0};
+  ix_atoms(e, see_symbol, only);
+  int64_t lo = only[0] ? only[0]->lo : 0, hi = only[0] ? only[0]->hi : 0;
   int r = ix_require_ge0(e);
+  Sym text = not_negative(e);
+  if (only[0] && !only[1] && only[0]->lo > lo) text = sym_fmt("%s >= %lld", ix_str(ix_atom(only[0])), (long long)only[0]->lo);
+  else if (only[0] && !only[1] && only[0]->hi < hi) text = sym_fmt("%s <= %lld", ix_str(ix_atom(only[0])), (long long)only[0]->hi);
   if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, e, text);
   else if (r < 0) wrong(n, "%s must not be negative", ix_str(e));
 }
