@@ -84,6 +84,13 @@ case("fused_gemm", "FusedGemm", [f32(4, 3), f32(3, 5), f32(5)], activation="Leak
 case("fused_conv", "FusedConv", [f32(1, 3, 7, 7), f32(4, 3, 3, 3), f32(4)], activation="Relu", pads=[1, 1, 1, 1])
 case("fused_conv_z", "FusedConv", [f32(1, 3, 7, 7), f32(4, 3, 3, 3), f32(4), f32(1, 4, 7, 7)], activation="HardSigmoid", activation_params=[0.3, 0.4], pads=[1, 1, 1, 1])
 case("simplified_layer_norm", "SimplifiedLayerNormalization", [f32(B, S, D), f32(D)], domain="")
+case("cdist", "CDist", [f32(5, 3), f32(4, 3)], metric="euclidean")
+case("unfold_tensor", "UnfoldTensor", [f32(3, 10)], dim=-1, size=4, step=2)
+case("murmur_hash3", "MurmurHash3", [ints(-1000, 1000, 7)], seed=5, atol=0)
+case("murmur_hash3_signed", "MurmurHash3", [ints(-1000, 1000, 7, dtype=np.int64)], positive=0, atol=0)
+case("gather_block_quantized", "GatherBlockQuantized", [ints(0, 256, 6, 16, dtype=np.uint8), ints(0, 6, 2, 3, dtype=np.int64), f32(6, 2), ints(0, 256, 6, 1, dtype=np.uint8)],
+     bits=4, block_size=16, quantize_axis=1, constant={0, 2, 3})
+case("array_feature_extractor", "ArrayFeatureExtractor", [f32(3, 6), np.array([[0, 5, 2]], np.int64)], 1, ML)
 case("expand_dims", "ExpandDims", [f32(3, 4), np.array(1, np.int32)])
 
 # ---- quantised ----
