@@ -45,7 +45,21 @@ static HBuf *stored(Lower *L, Value *v) {
 }
 
 /* ---- calls ---- */
+static bool in_runtime(const char *callee) {
+  static const char *const names[] = {
+#define HOSTOP(name, operands, meaning) #name,
+#include "runtime/hostops.def"
+#undef HOSTOP
+  };
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(names[i], callee)) return true;
+  return false;
+}
 void host_call(Lower *L, Node *n) {
+  if (!in_runtime(lowering(n)->formula)) {
+    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no function in the runtime yet", n->op->name);
+    return;
+  }
   HBuf **buf = bufs(n->nin + n->nout);
   for (int i = 0; i < n->nin; i++) buf[i] = n->in[i] ? stored(L, n->in[i]) : NULL;
   for (int i = 0; i < n->nout; i++) buf[n->nin + i] = n->out[i] ? lower_value(L, n->out[i]) : NULL;

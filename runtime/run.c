@@ -41,7 +41,7 @@ int tn_par(tn_frame *f, int64_t n, uint32_t ns, tn_body *body, const int64_t *ar
 }
 bool tn_stop(tn_frame *f) {
   const struct tn_run *r = f->run;
-  return r->fault || r->nomem || r->limit || (r->cancel && *r->cancel);
+  return r->fault || r->nomem || r->limit || r->bad_output || (r->cancel && *r->cancel);
 }
 int tn_turn(tn_frame *f, int64_t k) {
   struct tn_run *r = f->run;
@@ -109,7 +109,8 @@ static void *output_memory(struct tn_run *r, uint32_t k) {
   tenon_value *v = &r->out[k];
   uint64_t count = 1;
   for (int32_t a = 0; a < o->rank; a++)
-    if (o->shape[a] < 0 || __builtin_mul_overflow(count, (uint64_t)o->shape[a], &count)) return r->nomem = true, NULL;
+    if (o->shape[a] < 0) return r->bad_output = ~(int32_t)k, NULL;
+    else if (__builtin_mul_overflow(count, (uint64_t)o->shape[a], &count)) return r->nomem = true, NULL;
   o->bytes = tn_bytes(tn_dtype_of(io->dtype), count);
   o->known = true;
   o->kept = !lent(v) && v->capacity < o->bytes;
@@ -317,6 +318,9 @@ static tenon_status place_inputs(tenon_ctx *c, const tenon_value *in) {
   return TENON_OK;
 }
 static tenon_status outcome(tenon_ctx *c, const struct tn_run *r) {
+  if (r->bad_output)
+    return tn_fail(&c->err, TENON_E_INTERNAL, -1, r->bad_output, "output %d '%s' got a negative size", ~r->bad_output,
+                   c->m->d->out[~r->bad_output]->name);
   if (r->nomem) return tn_fail(&c->err, TENON_E_NOMEM, -1, INT32_MIN, "out of memory during the run");
   if (r->fault) {
     static const tn_site nowhere = {-1, INT32_MIN, "", "", "value %v is not allowed", 0, 0};
