@@ -46,16 +46,19 @@ typedef struct Temp {
 } Temp;
 static Temp *temps;
 
-static void temp_fill(Buf *b) {
+static Temp *temp_of(Buf *b) {
+  for (Temp *t = temps; t; t = t->next)
+    if (t->b == b) return t;
+  Temp *t = EVAL_NEW(Temp);
+  *t = (Temp){b, 0, temps};
+  b->data = NULL;
+  return temps = t;
+}
+
+static void temp_fill(Temp *t) {
+  Buf *b = t->b;
   int64_t bytes = dtype_bytes(b->dtype, ix_eval(buf_size(b))) + 64;
-  Temp *t = b->v;
-  if (!t || t->bytes < bytes) {
-    if (!t) {
-      t = EVAL_NEW(Temp);
-      *t = (Temp){b, 0, temps};
-      temps = t;
-      b->v = t;
-    }
+  if (t->bytes < bytes) {
     free(b->data);
     if (!(b->data = malloc((size_t)bytes))) fail(EXIT_LIMIT, "limit.memory", NOWHERE, "no memory for %s", b->name);
     t->bytes = bytes;
@@ -67,7 +70,6 @@ static void temps_free(void) {
   for (; temps; temps = temps->next) {
     free(temps->b->data);
     temps->b->data = NULL;
-    temps->b->v = NULL;
   }
 }
 
@@ -75,8 +77,8 @@ static void begin(Kernel *k, EvalFault *fault) {
   if (temps) temps_free(); // an evaluation that failed left them
   forget();
   for (int i = 0; i < k->nbuf; i++)
-    if (k->buf[i]->kind == BUF_TEMP) k->buf[i]->v = k->buf[i]->data = NULL;
-    else if (!k->buf[i]->data && ix_eval(buf_size(k->buf[i])) > 0) bug("kernel %s: parameter %s has no data", k->name, k->buf[i]->name);
+    if (k->buf[i]->kind != BUF_TEMP && !k->buf[i]->data && ix_eval(buf_size(k->buf[i])) > 0)
+      bug("kernel %s: parameter %s has no data", k->name, k->buf[i]->name);
   eval_fault = fault;
   eval_faulted = false;
 }
@@ -95,7 +97,7 @@ struct Node {
   Atom *var;
   IExpr *ext;
   Plan *extent; // of ext, if it holds a let
-  Buf *buf;
+  Temp *temp;
   Plan *plan; // STMT; WHILE: the condition
   Node *body, *next;
 };
@@ -114,7 +116,7 @@ static Node *loop_node(IExpr *var, IExpr *ext) {
 static void run(Node *n) {
   for (; n; n = n->next) switch (n->kind) {
     case T_STMT: plan_run(n->plan); break;
-    case T_ALLOC: temp_fill(n->buf); break;
+    case T_ALLOC: temp_fill(n->temp); break;
     case T_WHILE:
       while (plan_int(n->plan)) run(n->body);
       break;
@@ -212,7 +214,7 @@ static Node *stage_node(const Stage *s) {
 bool eval_stages(Kernel *k, EvalFault *fault) {
   begin(k, fault);
   for (int i = 0; i < k->nbuf; i++)
-    if (k->buf[i]->kind == BUF_TEMP) temp_fill(k->buf[i]);
+    if (k->buf[i]->kind == BUF_TEMP) temp_fill(temp_of(k->buf[i]));
   for (int i = 0; i < k->nstage && !eval_faulted; i++) run(stage_node(k->stage[i]));
   return end();
 }
@@ -279,7 +281,7 @@ static Node *for_node(const Tree *t, const Lanes *l) {
 static Node *tree_node(const Tree *t, const Lanes *l) {
   if (t->kind == T_FOR) return for_node(t, l);
   Node *n = EVAL_NEW(Node);
-  *n = (Node){.kind = t->kind, .buf = t->buf};
+  *n = (Node){.kind = t->kind, .temp = t->kind == T_ALLOC ? temp_of(t->buf) : NULL};
   Effect e = {t->combine, t->buf, t->ix, t->npred, t->pred, t->cond, t->val};
   if (t->kind == T_STMT) n->plan = plan_effect(&e, l->n, l->axis);
   if (t->kind == T_WHILE) {

@@ -14,7 +14,7 @@ extern const char tenon_cuda_prelude[];
 enum { DIMS = 2 }; // thread dimensions: x, y
 
 typedef enum Home { HOME_PARAM, HOME_GLOBAL, HOME_SHARED, HOME_SCRATCH, HOME_LOCAL } Home;
-typedef struct Place { // of one buffer, in the phase being printed
+typedef struct Place { // of one buffer in one phase: Buf.v. A temp has as many as it is allocated: each piece of a loop its own
   Home home;
   const char *name;
   int64_t bytes; // SHARED, LOCAL: size
@@ -29,13 +29,11 @@ typedef struct Cuda {
   Text *out;
   const Target *target;
   Kernel *k;
-  Place place[MAX_BUFS];
   int indent, serial;  // serial: numbers of temporaries
   int64_t block[DIMS]; // threads of a block
   unsigned covered;    // thread dimensions whose loops are open
   int64_t shared;      // bytes so far
   IExpr *scratch;      // bytes so far
-  bool narrow;         // unused words of the statement
 } Cuda;
 
 void line(Cuda *, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -52,10 +50,11 @@ const char *c_scalar(Cuda *, Ex *); // a name or literal; prints what it needs b
 const char *c_let(Cuda *, Atom *);
 void check_lets(Cuda *);                                   // faults of the lets printed since scalar_begin
 const char *c_cell(Cuda *, const Buf *, IExpr *const *ix); // the offset of a cell in its place
-const char *c_load(Cuda *, const Buf *, const char *at);
+const char *c_load(const Buf *, const char *at);
 void c_store(Cuda *, const Buf *, const char *at, const char *value);
 const char *storage_type(DType);
 /* place.c */
+const Place *place_of(const Buf *);
 int thread_dim(const Tree *); // the dimension of a thread loop, -1
 void place_phase(Cuda *, const Tree *first, const Tree *end);
 /* phase.c */

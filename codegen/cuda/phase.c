@@ -36,11 +36,11 @@ void close_block(Cuda *c) {
 /* ---- what a subtree touches ---- */
 
 typedef struct Access {
-  bool read[MAX_BUFS], written[MAX_BUFS];
+  bool read[MAX_BUFS], written[MAX_BUFS]; // by Buf.id
 } Access;
 
 static void read_of(Ex *e, void *u) {
-  if (e->op == S_LOAD) ((Access *)u)->read[e->buf->id] = true;
+  if (e->op == S_LOAD && place_of(e->buf)->home != HOME_LOCAL) ((Access *)u)->read[e->buf->id] = true;
 }
 
 static void index_reads(IExpr *e, Access *a) { ex_walk_index(e, read_of, a); }
@@ -52,6 +52,7 @@ static void touched(const Tree *t, Access *a) { // one node with its body
     ex_walk(t->val, read_of, a);
     if (t->cond) ex_walk_more(t->cond, read_of, a);
     for (int d = 0; d < t->buf->rank; d++) index_reads(t->ix[d], a);
+    if (place_of(t->buf)->home == HOME_LOCAL) return;
     a->written[t->buf->id] = true;
     if (t->combine != C_SET) a->read[t->buf->id] = true;
   }
@@ -60,7 +61,6 @@ static void touched(const Tree *t, Access *a) { // one node with its body
 
 static bool conflict(const Cuda *c, const Access *a, const Access *b) {
   for (int i = 0; i < c->k->nbuf; i++) {
-    if (c->place[i].home == HOME_LOCAL) continue;
     if ((a->written[i] && (b->read[i] || b->written[i])) || (a->read[i] && b->written[i])) return true;
   }
   return false;
@@ -118,7 +118,7 @@ static void effect(Cuda *c, const Tree *t) {
   if (table) open_block(c, "if (%s != 0)", table);
   if (t->combine != C_SET) {
     const char *cell = fmt("t%d", c->serial++);
-    line(c, "const %s %s = %s;", T, cell, c_load(c, t->buf, at));
+    line(c, "const %s %s = %s;", T, cell, c_load(t->buf, at));
     x = fmt("(%s)", combined(t, cell, x, y));
   }
   c_store(c, t->buf, at, x);
@@ -127,7 +127,7 @@ static void effect(Cuda *c, const Tree *t) {
 
 // Outside thread loops one thread stores; a thread's own cells are everybody's business.
 static const char *one_thread(const Cuda *c, const Buf *b) {
-  if (c->place[b->id].home == HOME_LOCAL) return NULL;
+  if (place_of(b)->home == HOME_LOCAL) return NULL;
   bool x = c->block[0] > 1 && !(c->covered & 1), y = c->block[1] > 1 && !(c->covered & 2);
   return x && y ? "TX == 0 && TY == 0" : x ? "TX == 0" : y ? "TY == 0" : NULL;
 }
@@ -212,7 +212,7 @@ static void while_loop(Cuda *c, const Tree *t, Access *since) {
 }
 
 static void declare(Cuda *c, const Buf *b) {
-  const Place *p = &c->place[b->id];
+  const Place *p = place_of(b);
   const char *type = storage_type(b->dtype);
   if (p->home == HOME_LOCAL) line(c, "%s %s[%lld];", type, p->name, (long long)p->bytes * 8 / dtypes[b->dtype].bits);
   if (p->home == HOME_SHARED) line(c, "%s *const %s = (%s *)(tn_shared + %lld);", type, p->name, type, (long long)p->at);

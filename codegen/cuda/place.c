@@ -8,6 +8,11 @@
 
 enum { LOCAL_BYTES = 1024 };
 
+const Place *place_of(const Buf *b) {
+  if (!b->v) bug("buffer %s is nowhere", b->name);
+  return b->v;
+}
+
 int thread_dim(const Tree *t) {
   if (t->kind != T_FOR) return -1;
   return t->map == MAP_VEC || t->map == MAP_THREAD_X ? 0 : t->map == MAP_THREAD_Y ? 1 : -1;
@@ -130,11 +135,12 @@ static bool place_owned(Cuda *c, const Tree *first, Buf *b, Place *p) {
 }
 
 static void place_temp(Cuda *c, const Tree *first, Buf *b, const Open *o) {
-  Place *p = &c->place[b->id];
+  Place *p = NEW(Place);
+  b->v = p;
   int64_t n;
   bool constant = ix_const(buf_size(b), &n);
   int64_t bytes = constant ? dtype_bytes(b->dtype, n) : 0, most = c->target && c->target->shared ? c->target->shared : 48 << 10;
-  p->name = fmt("%s_%d", b->name, b->id);
+  p->name = fmt("%s_m%d", b->name, c->serial++);
   for (char *s = (char *)(uintptr_t)p->name; *s; s++)
     if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9'))) *s = '_';
   if (p->name[0] >= '0' && p->name[0] <= '9') p->name = fmt("b%s", p->name);

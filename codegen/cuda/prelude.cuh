@@ -162,3 +162,17 @@ DEV u8 tn_put_e8m0(f32 x) {
 }
 DEV u32 tn_packed(const u8 *p, int bits, i64 i) { int per = 8 / bits; return p[i / per] >> (int)(i % per) * bits & ((1u << bits) - 1); }
 DEV i32 tn_extend(u32 v, int bits) { return v >> (bits - 1) ? (i32)v - (1 << bits) : (i32)v; }
+/* The neighbours in the byte belong to other threads. Buffers are aligned to four bytes on the device. */
+DEV void tn_put_packed(u8 *p, int bits, i64 i, u32 v) {
+  int per = 8 / bits, up = (int)(i % per) * bits;
+  u32 ones = (1u << bits) - 1;
+#ifdef __CUDACC__
+  u64 at = (u64)(p + i / per);
+  u32 *word = (u32 *)(at & ~3ull);
+  up += (int)(at & 3) * 8;
+  atomicAnd(word, ~(ones << up));
+  atomicOr(word, (v & ones) << up);
+#else
+  p[i / per] = (u8)((p[i / per] & ~(ones << up)) | (v & ones) << up);
+#endif
+}

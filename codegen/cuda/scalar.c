@@ -48,8 +48,8 @@ static const char *small_args(DType d) {
   return fmt("%d, %d, %d, %d", s->e, s->m, s->bias, s->special);
 }
 
-const char *c_load(Cuda *c, const Buf *b, const char *at) {
-  const char *p = c->place[b->id].name;
+const char *c_load(const Buf *b, const char *at) {
+  const char *p = place_of(b)->name;
   DType d = b->dtype;
   int bits = dtypes[d].bits;
   if (d == DT_BOOL) return fmt("%s[%s] != 0", p, at);
@@ -62,12 +62,12 @@ const char *c_load(Cuda *c, const Buf *b, const char *at) {
 }
 
 void c_store(Cuda *c, const Buf *b, const char *at, const char *v) {
-  const char *p = c->place[b->id].name;
+  const char *p = place_of(b)->name;
   DType d = b->dtype;
-  if (dtypes[d].bits < 8)
-    fail(EXIT_UNSUPPORTED, "cuda.packed", NOWHERE, "kernel %s stores %s elements: several share a byte, not on CUDA yet", c->k->name,
-         dtypes[d].name);
-  if (d == DT_F16 || d == DT_BF16) line(c, "%s[%s] = tn_put_%s(%s);", p, at, dtypes[d].name, v);
+  int bits = dtypes[d].bits;
+  if (bits < 8)
+    line(c, "tn_put_packed(%s, %d, %s, %s);", p, bits, at, small[d].e ? fmt("tn_small_put(%s, %s)", v, small_args(d)) : fmt("(u32)%s", v));
+  else if (d == DT_F16 || d == DT_BF16) line(c, "%s[%s] = tn_put_%s(%s);", p, at, dtypes[d].name, v);
   else if (d == DT_F8E8M0) line(c, "%s[%s] = tn_put_e8m0(%s);", p, at, v);
   else if (small[d].e) line(c, "%s[%s] = (u8)tn_small_put(%s, %s);", p, at, v, small_args(d));
   else line(c, "%s[%s] = (%s)%s;", p, at, storage_type(d), v);
@@ -75,7 +75,7 @@ void c_store(Cuda *c, const Buf *b, const char *at, const char *v) {
 
 // A cell that belongs to one thread is addressed within the thread's own cells.
 const char *c_cell(Cuda *c, const Buf *b, IExpr *const *index) {
-  const Place *p = &c->place[b->id];
+  const Place *p = place_of(b);
   if (!p->owned) return c_index(c, buf_phys(b, index));
   IExpr *at = ix(0);
   for (int d = 0; d < b->rank; d++) {
@@ -133,7 +133,7 @@ static const char *load(Cuda *c, Ex *e) {
   Text when = {0};
   for (int i = 0; i < e->npred; i++) put(&when, "%s%s >= 0", when.n ? " && " : "", c_index(c, e->pred[i]));
   if (e->cond) put(&when, "%s%s", when.n ? " && " : "", c_scalar(c, e->cond));
-  const char *value = c_load(c, e->buf, c_cell(c, e->buf, e->ix));
+  const char *value = c_load(e->buf, c_cell(c, e->buf, e->ix));
   if (!when.n) return value;
   Ex other = {.op = S_CONST, .type = e->type, .i = e->i};
   return fmt("%s ? %s : %s", when.p, value, literal(&other));

@@ -19,7 +19,7 @@ static const char *clean(const char *s) { // a C identifier
 static bool is_grid(const Tree *t) { return t->kind == T_FOR && (t->map == MAP_PAR || (t->map >= MAP_BLOCK_X && t->map <= MAP_BLOCK_Z)); }
 
 // What buffer i is in the tree: a parameter, or the storage allocated at the top level, which lives across phases. NULL: inside a phase.
-static const Buf *global(const Kernel *k, int i) {
+static Buf *global(const Kernel *k, int i) {
   if (k->buf[i]->kind != BUF_TEMP) return k->buf[i];
   for (const Tree *t = k->tree; t; t = t->next)
     if (t->kind == T_ALLOC && t->buf->id == i) return t->buf;
@@ -42,7 +42,7 @@ static void put_params(Cuda *c, bool names) { // of a phase: buffers, global tem
     const Buf *b = global(c->k, i);
     if (b)
       put(o, "%s%s *%s, ", b->kind == BUF_IN || b->kind == BUF_CONST ? "const " : "", storage_type(b->dtype),
-          names ? c->place[i].name : "");
+          names ? place_of(b)->name : "");
   }
   for (int i = 0; i < c->k->nsym; i++) put(o, "i64 sym%d, ", i);
   put(o, "u8 *scratch, i64 scratch_block, tn_cell *fault");
@@ -120,8 +120,11 @@ static void put_kernel(Cuda *c, int number, Text *table) {
   if (!k->tree) kernel_build(k);
   kernel_symbols(k);
   for (int i = 0; i < k->nbuf; i++) {
-    bool param = k->buf[i]->kind != BUF_TEMP;
-    c->place[i] = (Place){.home = param ? HOME_PARAM : HOME_GLOBAL, .name = fmt("%s_%d", param ? "p" : "g", i)};
+    Buf *b = global(k, i);
+    if (!b) continue;
+    bool param = b->kind != BUF_TEMP;
+    Place *p = b->v = NEW(Place);
+    *p = (Place){.home = param ? HOME_PARAM : HOME_GLOBAL, .name = fmt("%s_%d", param ? "p" : "g", i)};
   }
   put_temps(c, name);
   int phase = 0;
