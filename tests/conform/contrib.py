@@ -127,7 +127,7 @@ for kind in (0, 1):
 case("moe", "MoE", [f32(5, 8), f32(5, 4), f32(4, 16, 8), f32(4, 16), f32(4, 8, 16), f32(4, 8)], k=2, activation_type="gelu", normalize_routing_weights=1)
 case("moe_swiglu", "MoE", [f32(5, 8), f32(5, 4), f32(4, 32, 8), f32(4, 32), f32(4, 8, 16), f32(4, 8)], k=3, activation_type="swiglu", swiglu_fusion=1, swiglu_limit=0.5,
      activation_alpha=1.702, activation_beta=1.0)
-case("qmoe", "QMoE", [f32(5, 32), f32(5, 4), u8(4, 32, 16), f32(4, 32, 2) ** 2 * sc(0.05), None, u8(4, 32, 16), f32(4, 32, 2) ** 2 * sc(0.05)], k=2, activation_type="silu",
+case("qmoe", "QMoE", [f32(5, 32), f32(5, 4), u8(4, 32, 16), f32(4, 32, 2) ** 2 * sc(0.05), None, u8(4, 32, 16), f32(4, 32, 2) ** 2 * sc(0.05)], k=2, activation_type="silu", normalize_routing_weights=1,
      expert_weight_bits=4, block_size=16)
 
 # ---- ai.onnx.ml ----
