@@ -1,6 +1,19 @@
 /* host.c - operands, results and attributes of host ops. */
 #include "host.h"
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+
+void tn_op_fail(tn_call *c, const char *format, ...) {
+  struct tn_run *r = c->f->run;
+  if (r->fault) return;
+  tn_fault(c->f, c->site, 0, 0);
+  va_list a;
+  va_start(a, format);
+  vsnprintf(r->text, sizeof r->text, format, a);
+  va_end(a);
+  r->text_set = true;
+}
 
 bool op_has(const tn_call *c, uint32_t i) {
   if (i >= c->n_in) return false;

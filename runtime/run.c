@@ -1,8 +1,6 @@
 /* run.c - one run: memory for outputs and workspace, the program, its phases on the pool, and what is reported afterwards.
    After the first run of a size nothing here allocates, except where an output's or a slab's size depends on data. */
-#include "host.h"
 #include "model.h"
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,16 +53,6 @@ void tn_fault(tn_frame *f, uint32_t site, int64_t pos, int64_t value) {
   if (!r->fault || site < r->site || (site == r->site && pos < r->pos))
     r->fault = true, r->site = site, r->pos = pos, r->value = value, r->text_set = false;
   atomic_store_explicit(&r->lock, 0, memory_order_release);
-}
-void tn_op_fail(tn_call *c, const char *format, ...) {
-  struct tn_run *r = c->f->run;
-  if (r->fault) return;
-  tn_fault(c->f, c->site, 0, 0);
-  va_list a;
-  va_start(a, format);
-  vsnprintf(r->text, sizeof r->text, format, a);
-  va_end(a);
-  r->text_set = true;
 }
 
 /* ---- memory whose size the run finds out: a slab's capacity stands in front of it, so slots can be exchanged as plain pointers ---- */

@@ -54,7 +54,8 @@ const char *linker_find(const char *wanted, const char **why); // NULL: none
 bool link_run(const LinkJob *, const char **why);
 
 /* carried inside the compiler (blob.S) */
-extern const char tenon_rt_core[], tenon_rt_core_end[], tenon_rt_main[], tenon_rt_main_end[], tenon_rt_imports[];
+extern const char tenon_rt_core[], tenon_rt_core_end[], tenon_rt_host[], tenon_rt_host_end[], tenon_rt_main[], tenon_rt_main_end[];
+extern const char tenon_rt_imports[];
 
 /* sha256.c */
 typedef struct Sha256 {

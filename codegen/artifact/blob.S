@@ -1,9 +1,12 @@
-/* blob.S - what the compiler carries: the runtime, the executable's main, the table of allowed imports. */
+/* blob.S - what the compiler carries: the runtime, its host ops, the executable's main, the table of allowed imports. */
 .section .rodata
-.globl tenon_rt_core, tenon_rt_core_end, tenon_rt_main, tenon_rt_main_end, tenon_rt_imports
+.globl tenon_rt_core, tenon_rt_core_end, tenon_rt_host, tenon_rt_host_end, tenon_rt_main, tenon_rt_main_end, tenon_rt_imports
 .balign 16
 tenon_rt_core: .incbin "rt_core.o"
 tenon_rt_core_end:
+.balign 16
+tenon_rt_host: .incbin "rt_host.o"
+tenon_rt_host_end:
 .balign 16
 tenon_rt_main: .incbin "rt_main.o"
 tenon_rt_main_end:
