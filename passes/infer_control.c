@@ -231,12 +231,33 @@ static bool widen(Node *n, Carried *c) {
   return changed;
 }
 
+// Scan's state keeps its shape, where Loop's may change: that is a fact of the body.
+static void keep_shapes(Node *n, Graph *g, const Carried *c) {
+  for (int i = 0; i < c->n; i++) {
+    Dims a = dims_of(c->body[i]), b = dims_of(c->out[i]);
+    for (int k = 0; k < a.rank && a.rank == b.rank; k++) require_eq_in(n, g, a.d[k], b.d[k]);
+  }
+}
+
+// What the body found out about its own sizes may decide its first nodes: it is run until its facts stay.
+static void run_scan_body(Node *n, Graph *g, const Carried *c) {
+  for (int i = 0; i < ROUNDS_MAX; i++) {
+    int before = ix_facts();
+    keep_shapes(n, g, c);
+    if (ix_facts() == before) break;
+    infer_graph(g);
+  }
+  for (int i = 0; i < c->n; i++) // equal by the checks, if not by proof
+    if (value_rank(c->out[i]) >= 0 && value_rank(c->out[i]) == value_rank(c->body[i]) && c->out[i]->def) c->out[i]->type = c->type[i];
+}
+
 static void run_body(Node *n, Graph *g, Carried *c, void (*inputs)(Node *, Graph *)) {
   for (int round = 0;; round++) {
     Mark *m = mark_facts();
     inputs(n, g);
     give_carried(c);
     infer_graph(g);
+    if (n->op->id == OP_Scan) run_scan_body(n, g, c);
     if (!widen(n, c) || round == ROUNDS_MAX) {
       leave_region(m);
       return;

@@ -48,6 +48,7 @@ void wrong(const Node *, const char *format, ...) __attribute__((format(printf, 
 
 /* ---- facts ---- */
 void require_eq(Node *, IExpr *, IExpr *);
+void require_eq_in(Node *, const Graph *, IExpr *, IExpr *); // holds where the graph runs: a region of the node
 void require_ge0(Node *, IExpr *);
 IExpr *broadcast_dim(Node *, IExpr *, IExpr *);
 Dims broadcast(Node *, Dims, Dims);

@@ -276,8 +276,7 @@ void load_elems(Value *v) {
 
 enum { REQUIRED_MAX = 20000 };
 
-static void require_text(Node *n, IExpr *ge0, Sym fact) {
-  Graph *g = n->graph;
+static void require_text(Node *n, const Graph *g, IExpr *ge0, Sym fact) {
   for (int i = 0; i < inferred.nrequired; i++)
     if (inferred.required[i].expr == ge0 && inferred.required[i].graph == g) return;
   Sym who = n->name && *n->name ? sym_fmt("%s '%s'", n->op->name, n->name)
@@ -308,16 +307,18 @@ static Sym equal_text(IExpr *a, IExpr *b, IExpr *d) {
   return clamp ? not_negative(ix_scale(d->t[0].fac[0]->a, -1)) : sym_fmt("%s == %s", ix_str(a), ix_str(b));
 }
 
-void require_eq(Node *n, IExpr *a, IExpr *b) {
+void require_eq_in(Node *n, const Graph *g, IExpr *a, IExpr *b) {
   if (a == b) return;
   a = ix_resolve(a), b = ix_resolve(b);
   IExpr *d = ix_sub(a, b), *check = ix_sub(d, ix_scale(ix_relu(d), 2));
   if (a == b) return;
   Sym text = equal_text(a, b, d);
   int r = ix_require_eq(a, b);
-  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, check, text);
+  if (r > 0 || (r < 0 && g->parent)) require_text(n, g, check, text);
   else if (r < 0) wrong(n, "%s and %s must be equal", ix_str(a), ix_str(b));
 }
+
+void require_eq(Node *n, IExpr *a, IExpr *b) { require_eq_in(n, n->graph, a, b); }
 
 static void see_symbol(Atom *a, void *u) {
   Atom **only = u; // [0]: the only symbol, [1]: a second one
@@ -334,7 +335,7 @@ void require_ge0(Node *n, IExpr *e) {
   Sym text = not_negative(e);
   if (only[0] && !only[1] && only[0]->lo > lo) text = sym_fmt("%s >= %lld", ix_str(ix_atom(only[0])), (long long)only[0]->lo);
   else if (only[0] && !only[1] && only[0]->hi < hi) text = sym_fmt("%s <= %lld", ix_str(ix_atom(only[0])), (long long)only[0]->hi);
-  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, e, text);
+  if (r > 0 || (r < 0 && n->graph->parent)) require_text(n, n->graph, e, text);
   else if (r < 0) wrong(n, "%s must not be negative", ix_str(e));
 }
 
@@ -362,10 +363,10 @@ static IExpr *shorter(IExpr *a, IExpr *b) {
 }
 
 static IExpr *undecided(Node *n, IExpr *a, IExpr *b, bool a_not_one, bool b_not_one) {
-  IExpr *one = ix(1), *ok = ix_addk(ix_eq(a, b), -1);
-  if (!a_not_one) ok = ix_add(ok, ix_mul(ix_eq(a, one), ix_not(ix_eq(a, b))));
-  if (!b_not_one) ok = ix_add(ok, ix_mul(ix_eq(b, one), ix_not(ix_eq(a, b))));
-  require_text(n, ok, sym_fmt("%s and %s are equal, or one of them is 1", ix_str(a), ix_str(b)));
+  IExpr *one = ix(1), *ok = ix_addk(ix_eq(a, b), -1); // at least one of the three holds
+  if (!a_not_one) ok = ix_add(ok, ix_eq(a, one));
+  if (!b_not_one) ok = ix_add(ok, ix_eq(b, one));
+  require_text(n, n->graph, ok, sym_fmt("%s and %s are equal, or one of them is 1", ix_str(a), ix_str(b)));
   return a_not_one ? a : b_not_one ? b : ix_bcast(a, b);
 }
 

@@ -27,7 +27,7 @@ static IExpr *power(IExpr *a, IExpr *b) {
 }
 
 static IExpr *modulo(const Node *n, IExpr *a, IExpr *b) { // the divisor's sign, or with fmod the dividend's
-  if (ix_lower(b) < 1) return NULL;
+  if (ix_lower(b) < 0) return NULL; // x mod 0 is x, as in the kernels
   if (attr_int(n, "fmod") && ix_lower(a) < 0) return NULL;
   return ix_mod(a, b);
 }
