@@ -165,6 +165,28 @@ static bool row_normalised(Value *v, int depth) {
   }
   return false;
 }
+static bool has_rows(const Group *g) {
+  for (int m = 0; m < g->nmember; m++)
+    if (g->member[m]->def->op->family == FAMILY_FOLD) return true;
+  return false;
+}
+// Is a contraction among what this elementwise value is made of? Then it is that contraction's epilogue.
+static bool over_contraction(const Value *v, int depth) {
+  Node *n = v->def;
+  for (int i = 0; n && i < n->nin && depth > 0; i++) {
+    Value *x = n->in[i];
+    if (!x || !x->def || x->data) continue;
+    if (x->def->op->family == FAMILY_FOLDN) return true;
+    if (inlines(x->def) && x->nuser == 1 && over_contraction(x, depth - 1)) return true;
+  }
+  return false;
+}
+// A permuted contraction stores permuted: the views behind it then read it in order.
+static bool permutes_contraction(const Value *v) {
+  const Node *n = v->def;
+  const Value *x = n->in[0];
+  return n->op->id == OP_Transpose && x->def && x->def->op->family == FAMILY_FOLDN && x->nuser == 1;
+}
 static bool may_join(Lower *L, Value *v, const Readers *r) {
   Group *g = r->group;
   Node *n = v->def;
@@ -175,8 +197,9 @@ static bool may_join(Lower *L, Value *v, const Readers *r) {
   if (L->opt && L->opt->opt == 0) return false;
   if (n->op->family == FAMILY_FOLDN) {
     // an epilogue: the fold runs over exactly the root's variables; or attention's scores: over a row that the root reduces
+    if (g->nfoldn == 0 && has_rows(g)) return false; // a contraction and a row group over it are two kernels
     if (g->nfoldn == 0) return nvars(r->idx, rank) == nvars(ri->var, root->type->rank) && all_in(r->idx, rank, ri->var, root->type->rank);
-    if (g->nfoldn > 1 || root->def->op->family != FAMILY_FOLDN) return false;
+    if (g->nfoldn > 1) return false;
     for (int m = 1; m < g->nmember; m++) { // some row member has the same variables
       VInfo *mi = vinfo(g->member[m]);
       int mr = g->member[m]->type->rank;
@@ -191,7 +214,10 @@ static bool may_join(Lower *L, Value *v, const Readers *r) {
   // a fold over rows: the rows are the leading variables of the root, the same for all folds of the group
   for (int m = 1; m < g->nmember; m++)
     if (g->member[m]->def->op->family == FAMILY_FOLD) return same_vars(r->idx, rank, vinfo(g->member[m])->var, g->member[m]->type->rank);
-  return nvars(r->idx, rank) > 0 && leading_vars(r->idx, rank, ri->var, root->type->rank);
+  Value *order = root;
+  for (int m = 0; m < g->nmember; m++)
+    if (g->member[m]->def->op->family == FAMILY_FOLDN) order = g->member[m];
+  return nvars(r->idx, rank) > 0 && leading_vars(r->idx, rank, vinfo(order)->var, order->type->rank);
 }
 
 static void expand(Lower *L, Group *g, Value *v) {
@@ -236,12 +262,15 @@ static void decide(Lower *L, Value *v) {
   if (!i->naccess) return; // only its shape is used, or nothing
   if (folds(n)) return r.group && may_join(L, v, &r) ? make_temp(L, v, &r) : make_root(L, v);
   Cost c = cost_of(n);
+  bool scheduled = L->opt && L->opt->opt > 0;
+  if (scheduled && permutes_contraction(v)) return make_root(L, v);
+  if (scheduled && c != COST_FREE && r.nowner > 1 && r.group && !r.group->nfoldn && has_rows(r.group) && over_contraction(v, 4)) return make_root(L, v);
   if (!r.group) { // several kernels want it
     bool small = bytes_hint(v) <= 64;
     return c == COST_FREE || small ? make_inline(L, v) : make_root(L, v);
   }
   if (c != COST_FREE && by_contraction(i)) {
-    bool attention = r.ntuple == 1 && r.plain && r.nowner == 1 && r.group->nfoldn == 1 && r.group->nmember == 1 && v->type->rank >= 3 &&
+    bool attention = r.ntuple == 1 && r.plain && r.nowner == 1 && r.group->nfoldn == 1 && r.group->nmember <= 2 && v->type->rank >= 3 &&
                      L->opt && L->opt->opt > 0 && row_normalised(v, 3);
     return attention ? make_temp(L, v, &r) : make_root(L, v);
   }

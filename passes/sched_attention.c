@@ -14,6 +14,13 @@ typedef struct Attention {
   Ex *keys, *values;      // loads
 } Attention;
 
+static int depth_dim(const Attention *a) { // the keys' dim that the depth walks, step by step: d, or 64*h + d
+  for (int d = 0; d < a->keys->buf->rank; d++) {
+    bool affine;
+    if (ix_coef(a->keys->ix[d], ix_var_of(a->d), &affine) == 1 && affine && !ix_has(a->keys->ix[d], ix_var_of(a->j))) return d;
+  }
+  return -1;
+}
 static bool analyse(Kernel *k, Attention *a) {
   for (int s = 0; s < k->nstage; s++)
     if (stage_is_contraction(k->stage[s])) {
@@ -33,7 +40,7 @@ static bool analyse(Kernel *k, Attention *a) {
   a->keys = only_load(swapped ? x : y);
   Ex *queries = swapped ? y : x;
   if (!a->keys || ex_uses(queries, a->j) || a->keys->npred || a->keys->cond) return false;
-  if (!axis_among(a->j, a->keys->ix, a->keys->buf->rank) || !axis_among(a->d, a->keys->ix, a->keys->buf->rank)) return false;
+  if (!axis_among(a->j, a->keys->ix, a->keys->buf->rank) || depth_dim(a) < 0) return false;
   for (int q = 0; q < n; q++) {
     if (ax[q] == a->j) continue;
     if (!axis_among(ax[q], ox, m)) return false;
@@ -64,11 +71,9 @@ static bool analyse(Kernel *k, Attention *a) {
 static void panel_of_keys(Sched *s, const Attention *a, const char *outer, int width) {
   Kernel *k = s->k;
   Buf *from = a->keys->buf;
-  int dj = -1, dd = -1;
-  for (int d = 0; d < from->rank; d++) {
+  int dj = -1, dd = depth_dim(a);
+  for (int d = 0; d < from->rank; d++)
     if (a->keys->ix[d] == a->j) dj = d;
-    if (a->keys->ix[d] == a->d) dd = d;
-  }
   Buf *to = stage_copy(k, from, "keys", k->stage[0]->name);
   Stage *copy = NULL;
   for (int i = 0; i < k->nstage; i++)
@@ -80,7 +85,7 @@ static void panel_of_keys(Sched *s, const Attention *a, const char *outer, int w
   PART(dj, width, 0), PART(dd, 1, 0), PART(dj, 1, width);
 #undef PART
   const char *j = sched_axis(s, copy->ix[dj], fmt("%d rest %d", s->t->lanes, s->t->lanes)), *d = sched_axis(s, copy->ix[dd], fmt("%d", s->t->lanes));
-  bool square = extent_or(copy->ix[dd], 0) % s->t->lanes == 0 && s->t->lanes == 16;
+  bool square = extent_or(a->d, 0) % s->t->lanes == 0 && s->t->lanes == 16;
   Text t = {0};
   if (square) put(&t, "%s| %s.0 %s.0 %s.1 tr %s.1 vec", outer, j, d, d, j);
   else put(&t, "%s| %s.0 %s.0 %s.1 %s.1 vec", outer, j, d, d, j);
