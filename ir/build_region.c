@@ -132,7 +132,7 @@ static Region reader_interval(Build *b, int q, IExpr *index, IExpr *dim, int c) 
     IExpr *last = ix_addk(end_of(g), -1);
     ix_interval(lo, v, g.lo, last, &lo, &x);
     ix_interval(hi, v, g.lo, last, &x, &hi);
-    anywhere = ix_has(lo, v) || ix_has(hi, v) || ix_lower(lo) <= -IX_INF || ix_upper(hi) >= IX_INF;
+    anywhere = ix_has(lo, v) || ix_has(hi, v) || ix_is(lo, -IX_INF) || ix_is(hi, IX_INF); // no interval was found
   }
   return anywhere ? (Region){ix(0), dim} : (Region){lo, ix_addk(ix_sub(hi, lo), 1)};
 }

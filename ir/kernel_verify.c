@@ -32,7 +32,6 @@ static void check_atom(Atom *a, void *u) {
   const Verify *v = u;
   if (a->kind == ATOM_VAR && !(v->st ? stage_axis(v->st, a) >= 0 : loop_open(v, a))) WRONG(v, "%s is no axis here", a->name);
   if (a->kind == ATOM_LET && !a->def) WRONG(v, "the let %s has no value", a->name);
-  if (a->kind == ATOM_FLOAT) WRONG(v, "a float expression in an index");
 }
 static void check_index(const Verify *v, IExpr *e) {
   if (!e) WRONG(v, "an index is missing");
