@@ -42,7 +42,36 @@ IExpr *tree_chunks(const Tree *t, const Tree *end) {
   return n;
 }
 
-IExpr *phase_chunks(const Phase *p) { return p->par ? tree_chunks(p->first, p->end) : ix(1); }
+enum { WORTH = 256, ANY_EXTENT = 8 }; // operations that a chunk should do; what an extent that is not known counts as
+
+static int64_t capped(int64_t n) { return n < WORTH ? n : WORTH; }
+static void count(Ex *e, void *u) { *(int64_t *)u += e->op > S_SEL; }
+
+static int64_t work(const Tree *t) { // operations, vectors as one; WORTH: at least that many
+  int64_t sum = 0;
+  for (; t && sum < WORTH; t = t->next) {
+    int64_t n = 1, ops = 2;
+    if (t->kind == T_STMT) ex_walk(t->val, count, &ops), sum += ops;
+    else if (t->kind == T_WHILE) sum += WORTH;
+    else if (t->kind == T_FOR) {
+      if (t->map != MAP_VEC && !ix_const(t->ext, &n)) n = ANY_EXTENT;
+      sum += capped(n) * work(t->body);
+    }
+  }
+  return capped(sum);
+}
+static int64_t point_work(const Tree *t) { return t->kind == T_FOR && tree_nests(t) ? point_work(t->body) : work(t->body); }
+
+int64_t phase_grain(const Phase *p) {
+  int64_t most = 1, grain = 1;
+  if (!p->par) return 1;
+  for (const Tree *t = p->first; t != p->end; t = t->next)
+    if (t->kind == T_FOR && point_work(t) > most) most = point_work(t);
+  while (grain * most < WORTH) grain *= 2;
+  return grain;
+}
+
+IExpr *phase_chunks(const Phase *p) { return p->par ? ix_ceil(tree_chunks(p->first, p->end), phase_grain(p)) : ix(1); }
 
 /* ---- temps ---- */
 

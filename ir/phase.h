@@ -12,8 +12,10 @@ typedef struct Phase {
   bool par;
 } Phase;
 int kernel_phases(const Kernel *, Phase **out);
-// The chunk space of a list of sibling loops: the product of leading nested par loops, pieces joined one behind the other.
+// The chunk space of a list of sibling loops: the product of leading nested par loops, pieces joined one behind the other. Where a body
+// does next to nothing a chunk takes several points of it, `grain` in a row; how many follows from the tree alone.
 IExpr *phase_chunks(const Phase *);
+int64_t phase_grain(const Phase *);
 IExpr *tree_chunks(const Tree *, const Tree *end); // of siblings
 IExpr *tree_piece(const Tree *);                   // of one of them
 bool tree_nests(const Tree *); // is the body of this par loop nothing but further par loops, of extents free of its variable?

@@ -266,6 +266,31 @@ static void pieces(Tree *t, const Tree *end, V c) {
   LLVMPositionBuilderAtEnd(em.b, out);
 }
 
+// One chunk: `grain` points of the chunk space, or what is left of it.
+static void chunk(const Phase *p) {
+  int64_t grain = phase_grain(p);
+  V number = LLVMGetParam(em.fn, 1);
+  if (grain == 1) {
+    pieces(p->first, p->end, number);
+    return;
+  }
+  V total = value(tree_chunks(p->first, p->end)), first = LLVMBuildMul(em.b, number, k64(grain), "");
+  V last = intrin2("llvm.smin", LLVMBuildAdd(em.b, first, k64(grain), ""), total);
+  Block from = LLVMGetInsertBlock(em.b), body = new_block("point"), out = new_block("");
+  LLVMBuildBr(em.b, body); // there is no empty chunk
+  LLVMPositionBuilderAtEnd(em.b, body);
+  V c = LLVMBuildPhi(em.b, em.i64, "");
+  LLVMAddIncoming(c, &first, &from, 1);
+  scope_open();
+  pieces(p->first, p->end, c);
+  scope_close();
+  V next = LLVMBuildNSWAdd(em.b, c, k64(1), "");
+  Block latch = LLVMGetInsertBlock(em.b);
+  LLVMAddIncoming(c, &next, &latch, 1);
+  LLVMBuildCondBr(em.b, icmp(LLVMIntSLT, next, last), body, out);
+  LLVMPositionBuilderAtEnd(em.b, out);
+}
+
 void begin_function(V fn, bool target_cpu) {
   static int functions;
   em.fn = fn, em.zero = em.dump = NULL;
@@ -333,7 +358,7 @@ static void phase_emit(const Kernel *k, int number, int p, Phase *phase, bool in
   em.depth = -1;
   scope_open();
   own_allocs(k);
-  if (phase->par) pieces(phase->first, phase->end, LLVMGetParam(fn, 1));
+  if (phase->par) chunk(phase);
   else
     for (Tree *t = phase->first; t != phase->end; t = t->next) // its temps are placed already: as arguments, or by own_allocs
       if (t->kind != T_ALLOC) block(t, t->next);
