@@ -329,12 +329,27 @@ static void load_elements(Lower *L, const Graph *g, const Node *n) {
     if (n) s->site = lower_site(L, n, "value %v is not in [%l,%h]", ix(l->sym->lo), ix(l->sym->hi));
   }
 }
+// What a requirement says in symbols that somebody sets: one that infer found equal to others has gone from all types, and where it named an
+// input's dim, that very equality is checked when the inputs are.
+static IExpr *successor(Atom *a, void *u) {
+  (void)u;
+  if (a->kind != ATOM_SYM || a->def || a->bound) return NULL;
+  for (int i = 0; i < inferred.nloaded; i++)
+    if (inferred.loaded[i].sym == a) return NULL;
+  for (int i = 0; i < inferred.nfresh; i++)
+    if (inferred.fresh[i].sym == a) return NULL;
+  IExpr *e = ix_resolve(ix_atom(a));
+  return e == ix_atom(a) ? NULL : e;
+}
+static IExpr *required_expr(const Required *r) { return ix_map(r->expr, successor, NULL); }
 static void check_required(Lower *L, const Graph *g, const Node *n) { // what only the run can know
   for (int i = 0; i < inferred.nrequired; i++) {
     const Required *r = &inferred.required[i];
-    if (r->graph != g || r->node != n->index || at_entry(r->expr)) continue;
+    if (r->graph != g || r->node != n->index) continue;
+    IExpr *e = required_expr(r);
+    if (at_entry(e) || ix_prove_ge0(e)) continue;
     HStmt *s = lower_stmt(L, HS_CHECK);
-    s->expr = r->expr, s->site = lower_site(L, n, r->text, ix(0), ix(0));
+    s->expr = e, s->site = lower_site(L, n, r->text, ix(0), ix(0));
   }
 }
 void lower_graph(Lower *L, Graph *g) {
@@ -499,7 +514,8 @@ static void outputs(Lower *L, Graph *g) {
 static void entry_checks(Lower *L, const Graph *g) {
   for (int i = 0; i < inferred.nrequired; i++) {
     const Required *r = &inferred.required[i];
-    if (r->graph == g && at_entry(r->expr)) PUSH(L->prog->require, L->prog->nrequire, L->prog->crequire, (struct Require){r->expr, r->text});
+    IExpr *e = r->graph == g ? required_expr(r) : NULL;
+    if (e && at_entry(e) && !ix_prove_ge0(e)) PUSH(L->prog->require, L->prog->nrequire, L->prog->crequire, (struct Require){e, r->text});
   }
 }
 static void copy_outputs(Lower *L, Graph *g) {
