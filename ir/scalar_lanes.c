@@ -168,7 +168,7 @@ CLONES static void convert_lanes(SOp op, DType in, DType out, int n, void *r, co
 static float round_bf16(float x) {
   uint32_t u;
   memcpy(&u, &x, 4);
-  if (x != x) u |= 0x400000;
+  if (x != x) u = (u & 0x80000000) | 0x7fc00000;
   else u += 0x7fff + (u >> 16 & 1);
   u &= 0xffff0000;
   memcpy(&x, &u, 4);

@@ -223,6 +223,7 @@ static void plain(Kernel *k) { k->sched = k->sched ? k->sched : NEW(Schedule); }
 static void schedule(Kernel *k, const Options *o) {
   Sched s = {.k = k, .t = o->target};
   if (o->opt == 0) plain(k);
+  else if (o->target->backend == BACKEND_CUDA) sched_cuda(&s);
   else if (kernel_is_ordered(k)) sched_apart(&s);
   else {
     sched_collapse(k);

@@ -37,3 +37,4 @@ bool sched_rows(Sched *);                  // folds over one axis and elementwis
 bool sched_attention(Sched *);             // contraction, row group, contraction
 bool sched_shared(Sched *);                // folds and elementwise stages over the same spatial axes
 void sched_apart(Sched *);                 // every stage its own nest
+void sched_cuda(Sched *);                  // for a GPU: blocks and threads

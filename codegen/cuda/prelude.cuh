@@ -115,7 +115,7 @@ DEV i64 tn_ushr_i64(i64 x, i64 y) { return (u64)y < 64 ? (i64)((u64)x >> y) : 0;
 DEV f32 tn_get_bf16(u16 v) { return tn_f32_bits((i32)((u32)v << 16)); }
 DEV u16 tn_put_bf16(f32 x) {
   u32 u = (u32)tn_bits_f32(x);
-  if (x != x) return (u16)(u >> 16 | 0x40);
+  if (x != x) return (u16)((u >> 16 & 0x8000) | 0x7fc0);
   return (u16)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 #ifdef __CUDACC__
@@ -139,7 +139,7 @@ DEV u32 tn_small_put(f32 x, int e, int m, int bias, int special) {
   u32 inf = top - ((1u << m) - 1), over = special == 0 ? s | inf : special == 1 ? s | top : special == 2 ? 1u << (e + m) : s | top;
   i32 x2 = (i32)(a >> 23) - 127 + bias, drop = 23 - m;
   u32 f = (a & 0x7fffff) | 0x800000, q, rest;
-  if (x != x) return special == 0 ? s | inf | 1u << (m - 1) : special == 1 ? s | top : special == 2 ? 1u << (e + m) : top;
+  if (x != x) return special == 0 ? s | inf | 1u << (m - 1) : special == 1 ? s | top : 1u << (e + m);
   if (a == 0x7f800000) return over;
   if (a < 0x800000) f = 0;
   if (x2 < 1) drop += 1 - x2, x2 = 1;

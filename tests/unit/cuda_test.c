@@ -117,6 +117,44 @@ static void elementwise_kernels(void **state) {
   for (int i = 0; i < 6; i++) check(elementwise(n, types[i]), ix_is_atom(n), 3, (int64_t[]){1000, 1, 256});
 }
 
+static void storage(void **state) { // every float pattern class to every float dtype and back; packed integers
+  (void)state;
+  enum { N = 4096 };
+  for (DType d = 1; d < DT_COUNT; d++) {
+    if (dtypes[d].reg != DT_F32 && dtypes[d].reg != DT_I32) continue;
+    if (d == DT_C64) continue;
+    Kernel *k = kernel_new(sym("storage"));
+    DType in = dtypes[d].reg;
+    Buf *x = buf(k, "x", BUF_IN, in, 1, IX(ix(N))), *y = buf(k, "y", BUF_OUT, d, 1, IX(ix(N))), *z = buf(k, "z", BUF_OUT, in, 1, IX(ix(N)));
+    IExpr *i = var("i", ix(N));
+    stage(k, "y", C_SET, y, 1, IX(i), KINDS(S), IX(i), ex_load(x, IX(i)));
+    stage(k, "z", C_SET, z, 1, IX(i), KINDS(S), IX(i), op2(S_add, ex_load(y, IX(i)), ex_round(d, ex_load(x, IX(i)))));
+    Schedule *s = schedule(k);
+    sched_split(s, sym("i"), i, "64");
+    sched_bands(k, "y", "i.0 block.x i.1 thread.x");
+    sched_bands(k, "z", "i.0 block.x i.1 thread.x");
+    uint32_t *bits = x->data = malloc(N * 4);
+    for (int l = 0; l < N; l++) {
+      bits[l] = (uint32_t)rand() << 16 ^ (uint32_t)rand();
+      if (in == DT_F32 && l % 2) bits[l] = (bits[l] & 0x80ffffff) | (uint32_t)(0x3a + rand() % 14) << 24; // near 1
+      if (in == DT_F32 && l % 4 == 1) bits[l] &= 0xfff00000;                                              // ties
+    }
+    static const float odd[] = {0,     -0.0f, INFINITY, -INFINITY, NAN, 448, 464,  480,      57344,
+                                61440, 65504, 65520,    1.5f,      6,   28,  7.5f, 0x1p-127f};
+    if (in == DT_F32) memcpy(bits, odd, sizeof odd);
+    int64_t bytes = dtype_bytes(d, N);
+    void *out[2] = {emu_poison(bytes), emu_poison(bytes)}, *back[2] = {emu_poison(4 * N), emu_poison(4 * N)};
+    y->data = out[0], z->data = back[0];
+    assert_true(eval_stages(k, NULL));
+    kernel_build(k);
+    kernel_symbols(k);
+    y->data = out[1], z->data = back[1];
+    Emulation e = emulation(text_of(k, "sm_80"));
+    emulate(&e, 0, k, true);
+    if (memcmp(out[0], out[1], (size_t)bytes) != 0 || !same(z, back[0], back[1])) fail_msg("%s differs", dtypes[d].name);
+  }
+}
+
 static void reductions(void **state) { // sum over rows, lanes first: rfactor, then halves across the threads
   (void)state;
   IExpr *n = ix_sym(sym("N"), 0, 1 << 24), *rows = ix(7);
@@ -331,8 +369,14 @@ static void compiled(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(elementwise_kernels), cmocka_unit_test(reductions), cmocka_unit_test(softmax_kernels), cmocka_unit_test(matmuls),
-      cmocka_unit_test(layernorms),          cmocka_unit_test(convs),      cmocka_unit_test(gather),          cmocka_unit_test(compiled)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(elementwise_kernels),
+                                     cmocka_unit_test(storage),
+                                     cmocka_unit_test(reductions),
+                                     cmocka_unit_test(softmax_kernels),
+                                     cmocka_unit_test(matmuls),
+                                     cmocka_unit_test(layernorms),
+                                     cmocka_unit_test(convs),
+                                     cmocka_unit_test(gather),
+                                     cmocka_unit_test(compiled)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
