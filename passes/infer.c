@@ -148,10 +148,72 @@ static bool rank_missing(const Node *n) {
   return false;
 }
 
+// Ranks that rules take for granted, operand by operand; 0: any.
+static const struct Least {
+  OpId op;
+  int8_t rank[5];
+} least_ranks[] = {
+    {OP_ArrayFeatureExtractor, {1}},
+    {OP_CausalConvWithState, {1, 1}},
+    {OP_DFT, {2}},
+    {OP_FlexAttention, {1, 1, 1}},
+    {OP_GridSample, {2, 2}},
+    {OP_LinearAttention, {3, 3, 3}},
+    {OP_NonMaxSuppression, {3, 3}},
+    {OP_STFT, {2}},
+    {OP_ms_Attention, {3, 2}},
+    {OP_ms_BiasSplitGelu, {1}},
+    {OP_ms_CDist, {2, 2}},
+    {OP_ms_CausalConvWithState, {3, 1}},
+    {OP_ms_DecoderMaskedMultiHeadAttention, {3, 3, 3}},
+    {OP_ms_EmbedLayerNormalization, {1}},
+    {OP_ms_GatherBlockQuantized, {1}},
+    {OP_ms_GridSample, {2, 2}},
+    {OP_ms_GroupQueryAttention, {3}},
+    {OP_ms_Irfft, {2}},
+    {OP_ms_LinearAttention, {3, 3, 3}},
+    {OP_ms_MatMulBnb4, {1}},
+    {OP_ms_MatMulFpQ4, {1}},
+    {OP_ms_MatMulNBits, {1}},
+    {OP_ms_MultiHeadAttention, {3, 3, 3}},
+    {OP_ms_NhwcConv, {3, 3}},
+    {OP_ms_NhwcFusedConv, {3, 3}},
+    {OP_ms_PackedAttention, {2, 2}},
+    {OP_ms_PackedMultiHeadAttention, {2}},
+    {OP_ms_QAttention, {3, 2}},
+    {OP_ms_QEmbedLayerNormalization, {1}},
+    {OP_ms_RemovePadding, {3}},
+    {OP_ms_Rfft, {1}},
+    {OP_ms_SkipLayerNormalization, {1}},
+    {OP_ms_SkipSimplifiedLayerNormalization, {1}},
+    {OP_ms_SparseAttention, {3, 0, 0, 4, 4}},
+    {OP_ms_SparseToDenseMatMul, {0, 2}},
+    {OP_ms_SwiGLU, {1}},
+    {OP_ms_UnfoldTensor, {1}},
+    {OP_ms_WordConvEmbedding, {1, 1}},
+    {OP_DeformConv, {3, 3, 3}},
+    {OP_MaxUnpool, {3}},
+    {OP_DepthToSpace, {4}},
+    {OP_SpaceToDepth, {4}},
+};
+
+static bool ranks_fit(const Node *n) {
+  for (size_t k = 0; k < sizeof least_ranks / sizeof *least_ranks; k++) {
+    if (least_ranks[k].op != n->op->id) continue;
+    for (int i = 0; i < 5; i++) {
+      int rank = rank_in(n, i), least = least_ranks[k].rank[i];
+      if (!node_in(n, i) || rank >= least) continue;
+      wrong(n, "operand %d has rank %d; %d is the least", i, rank, least);
+      return false;
+    }
+  }
+  return true;
+}
+
 static void infer_one(Node *n) {
   for (int i = 0; i < n->nout; i++)
     if (n->out[i]) out_type(n, i, NULL);
-  if (rank_missing(n)) { // told where it arose
+  if (rank_missing(n) || !operands_fit(n) || !ranks_fit(n)) { // told here, or where it arose
     for (int i = 0; i < n->nout; i++) out_type(n, i, type_unranked(sig_dtype(n, i)));
     return;
   }

@@ -149,7 +149,7 @@ void shape_restore_padding(Node *n) { out_sig(n, 0, dims(3, dim_in(n, 1, 0), dim
 
 void shape_gather_block_quantized(Node *n) {
   Dims x = dims_of(n->in[0]), at = dims_of(n->in[1]);
-  int64_t packed = dtype_in(n, 0) == DT_U8 ? 8 / attr_int(n, "bits") : 1;
+  int64_t packed = dtype_in(n, 0) == DT_U8 ? 8 / (attr_int(n, "bits") > 0 ? attr_int(n, "bits") : 8) : 1;
   x.d[x.rank - 1] = ix_scale(x.d[x.rank - 1], packed);
   int a = axis_in(n, attr_int(n, "gather_axis"), x.rank);
   remove_dim(&x, a);

@@ -148,7 +148,9 @@ void shape_if(Node *n) {
     infer_graph(n->region[b]);
     leave_region(m);
   }
-  for (int i = 0; i < n->nout; i++) if_result(n, i, n->region[0]->out[i], n->region[1]->out[i]);
+  for (int i = 0; i < n->nout; i++)
+    if (i >= n->region[0]->nout || i >= n->region[1]->nout) wrong(n, "a branch gives fewer than %d results", n->nout);
+    else if_result(n, i, n->region[0]->out[i], n->region[1]->out[i]);
 }
 
 /* ---- bodies that carry values ---- */

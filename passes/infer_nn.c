@@ -569,6 +569,7 @@ void shape_optimizer(Node *n) {
   int groups = n->op->id == OP_Adam ? 4 : 3, k = (n->nin - 2) / groups;
   for (int i = 0; i < n->nout && k > 0; i++) {
     int from = 2 + (i < k ? i : i + k);
+    if (from >= n->nin || !n->in[from]) continue;
     out_dims(n, i, dtype_in(n, from), dims_of(n->in[from]));
   }
 }

@@ -15,12 +15,13 @@ typedef struct Elems {
   IExpr **e;
   FTree **f;
 } Elems;
-enum { ELEMS_MAX = 1024 };
+enum { ELEMS_MAX = 1024, SIZES_MAX = 64 };
 
 /* ---- operands ---- */
 Dims dims_of(const Value *);
+bool operands_fit(const Node *); // all required ones are there, and tensors where the signature says so; else told
 int rank_in(const Node *, int i);
-IExpr *dim_in(const Node *, int i, int axis);   // negative axes count from the end
+IExpr *dim_in(const Node *, int i, int axis);   // negative axes count from the end; one that is not there is told, and 1
 DType dtype_in(const Node *, int i);            // DT_NONE: absent
 bool elems_of(const Value *, Elems *);          // false: not known, or absent
 bool list_of(const Value *, int *n, IExpr ***); // all integer elements, a splat of constant count written out

@@ -220,7 +220,7 @@ void shape_tfidf(Node *n) {
   const int64_t *v;
   int count = attr_ints(n, "ngram_indexes", &v);
   int64_t most = -1;
-  for (int i = 0; i < count; i++) most = v[i] > most ? v[i] : most;
+  for (int i = 0; i < count; i++) most = v[i] > most && v[i] < IX_DIM_MAX ? v[i] : most;
   if (s.rank < 1) insert_dim(&s, 0, ix(1));
   s.d[s.rank - 1] = ix(most + 1);
   out_dims(n, 0, DT_F32, s);

@@ -25,12 +25,16 @@ Side *side_of(const Value *v) {
 
 Dims dims_of(const Value *v) {
   Dims s = {.rank = value_rank(v)};
-  for (int i = 0; i < s.rank; i++) s.d[i] = v->type->dim[i];
+  for (int i = 0; i <= MAX_RANK; i++) s.d[i] = i < s.rank ? v->type->dim[i] : ix(1); // never NULL: a wrong axis is told, not followed
   return s;
 }
 
 int rank_in(const Node *n, int i) { return node_in(n, i) ? value_rank(node_in(n, i)) : -1; }
-IExpr *dim_in(const Node *n, int i, int axis) { return value_dim(node_in(n, i), axis); }
+IExpr *dim_in(const Node *n, int i, int axis) {
+  IExpr *d = node_in(n, i) ? value_dim(n->in[i], axis) : NULL;
+  if (!d) wrong(n, "operand %d has no axis %d", i, axis);
+  return d ? d : ix(1);
+}
 DType dtype_in(const Node *n, int i) {
   Value *v = node_in(n, i);
   return v && v->type && v->type->kind == TYPE_TENSOR ? v->type->dtype : DT_NONE;
@@ -86,7 +90,10 @@ bool shape_operand(const Node *n, int i, int *count, IExpr ***e) {
   Value *v = node_in(n, i);
   if (!v) return false;
   if (!list_of(v, count, e)) load_elems(v);
-  return list_of(v, count, e);
+  if (!list_of(v, count, e)) return false;
+  if (*count <= SIZES_MAX) return true;
+  wrong(n, "operand %d has %d elements; sizes and axes are at most %d", i, *count, SIZES_MAX);
+  return false;
 }
 
 bool loaded_itself(const Value *v, IExpr *e) {
@@ -105,7 +112,12 @@ bool consts_of(const Value *v, int *n, const int64_t **k) { return v && value_in
 int ints_attr(const Node *n, const char *name, int64_t *v, int count, int64_t dflt) {
   const int64_t *a = NULL;
   int given = op_attr(n->op, name) || attr_has(n, name) ? attr_ints(n, name, &a) : 0;
-  for (int i = 0; i < count; i++) v[i] = i < given ? a[i] : dflt;
+  for (int i = 0; i < count; i++) {
+    v[i] = i < given ? a[i] : dflt;
+    if (v[i] >= -IX_DIM_MAX && v[i] <= IX_DIM_MAX) continue;
+    wrong(n, "%s holds %lld", name, (long long)v[i]);
+    v[i] = dflt;
+  }
   return given;
 }
 
@@ -141,6 +153,25 @@ static int token_count(const char *sig) {
     p += strcspn(p, " ");
   }
   return n;
+}
+
+bool operands_fit(const Node *n) {
+  int count = token_count(n->op->sig);
+  size_t len = 0;
+  for (int i = 0; i < n->nin || (i < count && i < n->op->nin_min); i++) {
+    const char *t = token(n->op->sig, false, i < count ? i : count - 1, &len);
+    bool optional = t && t[len] == '?', open = t && len == 1 && *t == 'x';
+    const Value *v = node_in(n, i);
+    if (!v && !optional && !open) {
+      wrong(n, "operand %d is missing", i);
+      return false;
+    }
+    if (v && !open && v->type->kind != TYPE_TENSOR) {
+      wrong(n, "operand %d is %s, not a tensor", i, type_str(v->type));
+      return false;
+    }
+  }
+  return true;
 }
 
 DType sig_dtype(const Node *n, int i) {

@@ -116,7 +116,7 @@ void shape_flatten(Node *n) {
 }
 
 static void squeeze_at_run_time(Node *n, Dims x, int k, IExpr **axis) {
-  Dims s = {.rank = x.rank - k};
+  Dims s = {.rank = x.rank > k ? x.rank - k : 0};
   for (int j = 0; j < s.rank; j++) { // result axis j is the j-th operand axis that is not among the axes
     IExpr *sum = ix(0), *kept = ix(0);
     for (int m = 0; m < x.rank; m++) {
@@ -629,9 +629,9 @@ void shape_gather_nd(Node *n) {
     unknown_rank(n, "the last dim of the indices is not constant");
     return;
   }
-  if (b + k > x.rank) {
+  if (k < 0 || b < 0 || b > x.rank || k > x.rank || b + k > x.rank) {
     wrong(n, "the indices have %lld coordinates, the operand rank %d", (long long)k, x.rank);
-    k = x.rank - b;
+    k = 0, b = x.rank;
   }
   s.rank--;
   for (int i = (int)(b + k); i < x.rank; i++) insert_dim(&s, s.rank, x.d[i]);
@@ -663,15 +663,22 @@ void shape_one_hot(Node *n) {
 
 /* ---- blocks, sampling ---- */
 
-void shape_depth_to_space(Node *n) {
+static int64_t block_size(const Node *n) {
   int64_t b = attr_int(n, "blocksize");
+  if (b >= 1 && b <= 1 << 15) return b;
+  wrong(n, "a block size of %lld", (long long)b);
+  return 1;
+}
+
+void shape_depth_to_space(Node *n) {
+  int64_t b = block_size(n);
   Dims s = dims_of(n->in[0]);
   s.d[1] = ix_divk(s.d[1], b * b), s.d[2] = ix_scale(s.d[2], b), s.d[3] = ix_scale(s.d[3], b);
   out_sig(n, 0, s);
 }
 
 void shape_space_to_depth(Node *n) {
-  int64_t b = attr_int(n, "blocksize");
+  int64_t b = block_size(n);
   Dims s = dims_of(n->in[0]);
   s.d[1] = ix_scale(s.d[1], b * b), s.d[2] = ix_divk(s.d[2], b), s.d[3] = ix_divk(s.d[3], b);
   out_sig(n, 0, s);
@@ -701,6 +708,7 @@ void shape_resize(Node *n) {
   int k = ints_attr(n, "axes", axis, MAX_RANK, 0), count = 0;
   if (!k)
     for (int i = 0; i < s.rank; i++) axis[i] = i, k = s.rank;
+  if (k > s.rank) wrong(n, "%d axes for rank %d", k, s.rank), k = s.rank;
   for (int i = 0; i < k; i++) axis[i] = axis_in(n, axis[i], s.rank);
   IExpr **size;
   Elems scale;
