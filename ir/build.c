@@ -248,7 +248,7 @@ static void check_reach(const Leaf *l, int u, int a, const Ex *e, IExpr *x) {
   const Open *t = NULL;
   bool parallel = false;
   for (int i = 0; i < common(b, u, l->s); i++)
-    if (b->path[i].axis == b->st[u].axis[a]) t = &b->path[i], parallel |= t->map == MAP_VEC || t->map == MAP_PAR || t->map >= MAP_BLOCK_X;
+    if (b->path[i].axis == b->st[u].axis[a]) t = &b->path[i], parallel |= is_parallel(t->map);
   if (!t) return;
   bool ahead = !ix_prove_ge0(ix_sub(ix_addk(t->at, t->step - 1), x)), behind = !ix_prove_ge0(ix_sub(x, t->at));
   if ((ahead && u < l->s) || (behind && (parallel || u > l->s)))
@@ -319,15 +319,24 @@ static void place_store(Leaf *l, Tree *t, bool *covered, Preds *pred) {
   }
 }
 
-// What updates cells that an earlier stage started, outside of some bands, must meet each cell in one iteration of these bands only.
+// Iterations of some bands may not overlap, though readers may want a border: the bands around what updates cells that an earlier stage
+// started outside of them, and parallel bands around storage that is outside of them. The first such band of a stage:
+static int first_exclusive(const Build *b, int s) {
+  const Info *in = &b->st[s];
+  int c = MAX_BANDS, w = s - 1;
+  while (w >= 0 && b->st[w].st->out != in->st->out) w--;
+  if (updates(in) && w >= 0) c = common(b, w, s);
+  for (int i = in->st->out->kind == BUF_TEMP ? alloc_depth(b, in->st->out) : 0; i < in->row->nband && i < c; i++)
+    if (is_parallel(b->path[i].map)) c = i;
+  return c;
+}
+
 static void check_overlap(Build *b, int s) {
   const Info *in = &b->st[s];
-  int w = s - 1;
-  while (w >= 0 && b->st[w].st->out != in->st->out) w--;
-  if (!updates(in) || w < 0) return;
+  int c = first_exclusive(b, s);
   for (int a = 0; a < in->st->nax; a++)
-    if (!within_tile(b, s, a, common(b, w, s)))
-      BAD("%s.%s: iterations of a band of %s overlap, and would accumulate twice", b->k->name, in->st->name, in->axis[a]->name);
+    if (!within_tile(b, s, a, c))
+      BAD("%s.%s: iterations of a band of %s overlap, and would meet in a cell", b->k->name, in->st->name, in->axis[a]->name);
 }
 
 static void statement(Build *b, int s) {

@@ -102,7 +102,7 @@ static void check_parallel(const Build *b, int s) {
   const Info *in = &b->st[s];
   for (int i = storage_depth(b, in->st->out); i < in->row->nband; i++) {
     int map = in->row->band[i].map, a = own_axis(b, s, i);
-    if (map != MAP_VEC && map != MAP_PAR && map < MAP_BLOCK_X) continue;
+    if (!is_parallel(map)) continue;
     if (a < 0 || !store_uses(in->st, a)) BAD_STAGE(b, s, "iterations of band %s would store the same cells at once", band_name(b, s, i));
   }
 }
@@ -146,7 +146,7 @@ static void check_read_in_band(const Build *b, int u, int q, const Ex *e, int i,
   if (in->st->kind[a] == AXIS_REDUCE) BAD_STAGE(b, q, "inside reduce band %s it would read partial results of %s", name, in->st->name);
   if (dim < 0) BAD_STAGE(b, q, "band %s is of an axis that %s does not store at", name, in->st->name);
   bool same = e->ix[dim] == in->st->ax[a];
-  bool parallel = (map == MAP_VEC || map == MAP_PAR || map >= MAP_BLOCK_X) && i >= storage_depth(b, e->buf);
+  bool parallel = is_parallel(map) && i >= storage_depth(b, e->buf);
   if ((e->buf->kind != BUF_TEMP || parallel || q < u) && !same)
     BAD_STAGE(b, q, "inside band %s it reads cells of %s that other iterations store", name, e->buf->name);
 }

@@ -47,10 +47,10 @@ typedef struct Build {
 #define BAD(...) fail(EXIT_INVALID, "schedule.invalid", NOWHERE, __VA_ARGS__)
 
 /* build_check.c */
-void build_complete(Kernel *); // stages without bands get plain loops
+void build_complete(Kernel *);           // stages without bands get plain loops
 int stored_dim(const Stage *, int axis); // the dimension of its buffer that the axis indexes, alone; -1: none
-bool updates(const Info *);    // running it twice is not running it once
-void build_check(Build *);     // fails on a schedule that is malformed or would change what the stages compute
+bool updates(const Info *);              // running it twice is not running it once
+void build_check(Build *);               // fails on a schedule that is malformed or would change what the stages compute
 
 /* build_region.c */
 void build_scan(Build *);
@@ -69,5 +69,6 @@ IExpr *lesser(IExpr *, IExpr *);
 IExpr *greater(IExpr *, IExpr *);
 
 /* build.c */
+static inline bool is_parallel(int map) { return map == MAP_VEC || map == MAP_PAR || map >= MAP_BLOCK_X; }
 const Store *store_of(const Build *, const Buf *temp);
 int alloc_depth(const Build *, const Buf *temp); // bands outside its storage
