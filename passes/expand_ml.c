@@ -32,14 +32,16 @@ static Value *softmax_of_nonzeros(const B *b, Value *s) { // zeros stay zero
   return where(b, on, softmax(b, where(b, on, s, num_like(b, s, -INFINITY)), -1, true, NULL, false), zero);
 }
 
-Value *post_transform(const B *b, Value *s) {
-  if (attr_is(b->at, "post_transform", "NONE")) return s;
-  if (attr_is(b->at, "post_transform", "LOGISTIC")) return sigmoid(b, s);
-  if (attr_is(b->at, "post_transform", "SOFTMAX")) return softmax(b, s, -1, false, NULL, false);
-  if (attr_is(b->at, "post_transform", "SOFTMAX_ZERO")) return softmax_of_nonzeros(b, s);
-  if (attr_is(b->at, "post_transform", "PROBIT")) return probit(b, s);
-  cannot(b, "post_transform '%s'", text_of(b, "post_transform"));
+Value *transformed(const B *b, Value *s, const char *how) {
+  if (!strcmp(how, "NONE")) return s;
+  if (!strcmp(how, "LOGISTIC")) return sigmoid(b, s);
+  if (!strcmp(how, "SOFTMAX")) return softmax(b, s, -1, false, NULL, false);
+  if (!strcmp(how, "SOFTMAX_ZERO")) return softmax_of_nonzeros(b, s);
+  if (!strcmp(how, "PROBIT")) return probit(b, s);
+  cannot(b, "post_transform '%s'", how);
 }
+
+Value *post_transform(const B *b, Value *s) { return transformed(b, s, text_of(b, "post_transform")); }
 
 /* ---- labels ---- */
 static const Attr *label_attr(const B *b) {

@@ -1,4 +1,4 @@
-// expand_svm.c - ai.onnx.ml: support vector machines, tree classifiers.
+// expand_svm.c - ai.onnx.ml: support vector machines.
 //
 // One decision per pair of classes i < j: kernel values times a constant matrix; positive votes for i. Probabilities couple the pairwise
 // sigmoids by libsvm's iteration, with its stopping rule, because its results are what converters are checked against.
@@ -186,63 +186,5 @@ void expand_svm_classifier(const B *b) {
   give(b, 0, labels(b, best_class(b, votes(b, &m, d))));
   Value *s = attr_floats(b->at, "prob_a", &pa) ? couple(b, m.classes, pair_probabilities(b, &m, d)) : d;
   if (s == d && m.classes == 2) s = concat(b, 1, VALUES(op1(b, OP_Neg, d), d));
-  give(b, 1, post_transform(b, s));
-}
-
-/* ---- tree classifiers: the sums of a TreeEnsembleRegressor, then labels and scores ---- */
-static Value *tree_sums(const B *b, int64_t targets) {
-  static const char *const renamed[][2] = {{"class_ids", "target_ids"},
-                                           {"class_nodeids", "target_nodeids"},
-                                           {"class_treeids", "target_treeids"},
-                                           {"class_weights", "target_weights"},
-                                           {"class_weights_as_tensor", "target_weights_as_tensor"}};
-  Node *n = start(b, OP_TreeEnsembleRegressor, VALUES(in(b, 0)), 1);
-  copy_attrs(
-      n, b->at,
-      "base_values base_values_as_tensor nodes_falsenodeids nodes_featureids nodes_hitrates nodes_hitrates_as_tensor "
-      "nodes_missing_value_tracks_true nodes_modes nodes_nodeids nodes_treeids nodes_truenodeids nodes_values nodes_values_as_tensor");
-  for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++) {
-    if (!attr_has(b->at, renamed[i][0])) continue;
-    Attr a = *attr_find(b->at, renamed[i][0]);
-    a.name = sym(renamed[i][1]);
-    node_set(n, a);
-  }
-  node_set_int(n, "n_targets", targets);
-  return finish(n);
-}
-
-static bool all_weights_positive(const Node *n) {
-  const double *w;
-  int k = attr_floats(n, "class_weights", &w);
-  const Attr *t = attr_find(n, "class_weights_as_tensor");
-  for (int i = 0; i < k; i++)
-    if (w[i] < 0) return false;
-  for (int64_t i = 0; t && i < tensor_count(t->t); i++)
-    if (tensor_float(t->t, i) < 0) return false;
-  return true;
-}
-
-// Two labels, all weights for one class id. The label is decided on the raw sum.
-static void one_score(const B *b, int64_t id) {
-  Value *s = tree_sums(b, id + 1);
-  if (id) s = slice(b, s, 1, 1, 2);
-  bool positive = all_weights_positive(b->at);
-  Value *second = op2(b, OP_Greater, reshape_to(b, s, INTS(-1)), num_like(b, s, positive ? 0.5 : 0));
-  give(b, 0, labels(b, cast(b, second, DT_I64)));
-  if (id == 0) give(b, 1, two_columns(b, s, !positive));
-  else give(b, 1, post_transform(b, concat(b, 1, VALUES(mul(b, s, num_like(b, s, 0)), s))));
-}
-
-void expand_tree_ensemble_classifier(const B *b) {
-  const int64_t *ids;
-  int n = attr_ints(b->at, "class_ids", &ids);
-  bool one = n > 0;
-  for (int i = 1; i < n; i++) one = one && ids[i] == ids[0];
-  if (one && label_count(b) == 2 && ids[0] <= 1) {
-    one_score(b, ids[0]);
-    return;
-  }
-  Value *s = tree_sums(b, label_count(b));
-  give(b, 0, labels(b, best_class(b, s)));
   give(b, 1, post_transform(b, s));
 }

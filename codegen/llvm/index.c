@@ -406,7 +406,10 @@ static void let_hoist(Let *l, int d) {
   new_epoch();
   let_compute(l);
   em.lane = was.lane, em.depth = was.depth, em.nfact = was.nfact, em.epoch = was.epoch, em.saturate = was.saturate;
-  if (em.scope[d].head) LLVMPositionBuilderAtEnd(em.b, here);
+  if (!em.scope[d].head) return;
+  V end = LLVMGetBasicBlockTerminator(here); // there is one if this let was asked for by another that is being hoisted
+  if (end) LLVMPositionBuilderBefore(em.b, end);
+  else LLVMPositionBuilderAtEnd(em.b, here);
 }
 static void let_in_place(Let *l) { // it reads what the kernel writes: right for this statement only
   int epoch = em.epoch;
