@@ -15,7 +15,7 @@ else()
   target_link_directories(llvm INTERFACE ${llvm_lib})
   # libxml2 and libz3 are named by --system-libs but reached by nothing that we use.
   target_link_libraries(llvm INTERFACE ${llvm_libs} ${ZSTD_STATIC} z rt ${CMAKE_DL_LIBS} m stdc++ pthread)
-  target_link_options(llvm INTERFACE -Wl,--gc-sections)
+  target_link_options(llvm INTERFACE -Wl,--gc-sections -no-pie) # no-pie: 300 000 relocations less at every start, 2 ms
 endif()
 find_program(LLD NAMES ld.lld)
 if(LLD)
