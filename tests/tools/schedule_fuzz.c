@@ -315,11 +315,13 @@ static bool next_band(Gen *g, const Row *r, const Stage *st, Band *out) {
 }
 
 static void choose_maps(Gen *g, Row *r, int from, const Stage *st) {
+  bool dense = chance(g, 35); // all tiles unrolled: their temps may be registers
   for (int i = from; i < r->n; i++) {
     const Split *q = &g->k->sched->split[r->band[i].split];
     bool tile = r->band[i].level > 0, last = i == r->n - 1;
     int a = stage_axis(st, q->axis);
-    if (last && tile && a >= 0 && st->kind[a] == AXIS_SPATIAL && chance(g, 50)) r->band[i].map = MAP_VEC;
+    if (dense && tile && a >= 0 && st->kind[a] == AXIS_SPATIAL) r->band[i].map = last && chance(g, 70) ? MAP_VEC : MAP_UNROLL;
+    else if (last && tile && a >= 0 && st->kind[a] == AXIS_SPATIAL && chance(g, 50)) r->band[i].map = MAP_VEC;
     else if (tile && chance(g, 20)) r->band[i].map = MAP_UNROLL;
     else if (i == 0 && a >= 0 && st->kind[a] == AXIS_SPATIAL && chance(g, 40)) r->band[i].map = MAP_PAR;
   }
@@ -380,7 +382,7 @@ typedef struct Run {
   uint32_t seed;
   bool print;
   uint32_t every; // compile every so many seeds; 0: none
-  int runs, differ, refused, compiled;
+  int runs, differ, refused, compiled, registers;
 } Run;
 static Run *running;
 
@@ -425,7 +427,59 @@ static void run_code(Run *r, const Gen *g, Loaded *code, const char *how) {
   run_unsave(g->k, &before), run_unsave(g->k, &tree), run_free(g->k);
 }
 
+/* ---- registers: temps whose indices turn out constant after unrolling ---- */
+
+typedef struct RegScan {
+  Sym temp;
+  const Tree *loop[64];
+  int nloop;
+  bool found, fits;
+} RegScan;
+
+static void reg_atom(Atom *a, void *u) {
+  RegScan *s = u;
+  if (a->kind == ATOM_SYM || a->kind == ATOM_LET) s->fits = false;
+  for (int i = 0; i < s->nloop; i++)
+    if (ix_is_atom(s->loop[i]->var) == a && s->loop[i]->map != MAP_UNROLL && s->loop[i]->map != MAP_VEC) s->fits = false;
+}
+static void reg_access(RegScan *s, const Buf *b, IExpr *const *at) {
+  if (b->kind != BUF_TEMP || b->name != s->temp) return;
+  s->found = true;
+  for (int i = 0; i < b->rank; i++) ix_atoms(at[i], reg_atom, s);
+}
+static void reg_load(Ex *e, void *u) {
+  if (e->op == S_LOAD) reg_access(u, e->buf, e->ix);
+}
+static void reg_scan(RegScan *s, const Tree *t) {
+  for (; t; t = t->next) {
+    int64_t n;
+    if (t->kind == T_ALLOC && t->buf->name == s->temp && (!ix_const(buf_size(t->buf), &n) || n > 96 || t->buf->space == SPACE_ARENA))
+      s->fits = false;
+    if (t->kind == T_FOR) s->loop[s->nloop++] = t, reg_scan(s, t->body), s->nloop--;
+    if (t->kind != T_STMT) continue;
+    reg_access(s, t->buf, t->ix);
+    ex_walk(t->val, reg_load, s);
+    ex_walk_more(t->cond, reg_load, s);
+  }
+}
+
+static void use_registers(Run *r, const Gen *g) {
+  int n = 0;
+  for (int i = kernel_params(g->k); i < g->k->nbuf; i++) {
+    RegScan s = {.temp = g->k->buf[i]->name, .fits = true};
+    reg_scan(&s, g->k->tree);
+    if (!s.found || !s.fits) continue;
+    sched_store(g->k->sched, g->k->buf[i], SPACE_REG, -1, NULL);
+    n++;
+  }
+  if (!n) return;
+  kernel_build(g->k);
+  kernel_verify(g->k);
+  r->registers += n;
+}
+
 static void compile(Run *r, const Gen *g) {
+  use_registers(r, g);
   for (int opt = 0; opt <= 2; opt += 2) {
     Loaded *code = llvm_load_kernel(g->k, target_host(), opt);
     for (int h = 1; h <= 13; h += 4) {
@@ -536,6 +590,7 @@ int main(int argc, char **argv) {
     else if (e != EXIT_OK) r.differ++;
     base_reset();
   }
-  printf("schedule_fuzz: %u schedules, %d refused, %d runs, %d compilations, %d differ\n", count, r.refused, r.runs, r.compiled, r.differ);
+  printf("schedule_fuzz: %u schedules, %d refused, %d runs, %d compilations with %d temps in registers, %d differ\n", count, r.refused,
+         r.runs, r.compiled, r.registers, r.differ);
   return r.differ != 0;
 }
