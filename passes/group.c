@@ -187,6 +187,26 @@ static bool permutes_contraction(const Value *v) {
   const Value *x = n->in[0];
   return n->op->id == OP_Transpose && x->def && x->def->op->family == FAMILY_FOLDN && x->nuser == 1;
 }
+static bool reads_fold(const Value *v, int depth) { // through other elementwise values
+  for (int i = 0; i < v->def->nin; i++) {
+    Value *x = v->def->in[i];
+    if (!x || !x->def || x->data) continue;
+    if (x->def->op->family == FAMILY_FOLD || (depth && inlines(x->def) && reads_fold(x, depth - 1))) return true;
+  }
+  return false;
+}
+// Is it summed over its row by the very kernel that multiplies it? Softmax whose division waits until after the product.
+static bool summed_too(const VInfo *i) {
+  for (int a = 0; a < i->naccess; a++)
+    if (i->access[a].owner->def->op->family == FAMILY_FOLD) return true;
+  return false;
+}
+static bool against_constant(const Value *v) { // its reader multiplies it with weights
+  for (int u = 0; u < v->nuser; u++)
+    for (int i = 0; i < v->user[u]->nin; i++)
+      if (v->user[u]->in[i] && v->user[u]->in[i]->data) return true;
+  return false;
+}
 static bool may_join(Lower *L, Value *v, const Readers *r) {
   Group *g = r->group;
   Node *n = v->def;
@@ -270,8 +290,8 @@ static void decide(Lower *L, Value *v) {
     return c == COST_FREE || small ? make_inline(L, v) : make_root(L, v);
   }
   if (c != COST_FREE && by_contraction(i)) {
-    bool attention = r.ntuple == 1 && r.plain && r.nowner == 1 && r.group->nfoldn == 1 && r.group->nmember <= 2 && v->type->rank >= 3 &&
-                     L->opt && L->opt->opt > 0 && row_normalised(v, 3);
+    bool attention = scheduled && r.ntuple == 1 && r.plain && r.group->nfoldn == 1 && v->type->rank >= 3 && !against_constant(v) &&
+                     (r.nowner == 1 ? row_normalised(v, 3) : summed_too(i));
     return attention ? make_temp(L, v, &r) : make_root(L, v);
   }
   if (r.ntuple > 4) return c == COST_FREE ? make_inline(L, v) : make_root(L, v);
@@ -279,7 +299,7 @@ static void decide(Lower *L, Value *v) {
     Value *root = root_of(r.group);
     bool outer = r.plain && r.ntuple == 1 && nvars(r.idx, v->type->rank) < nvars(vinfo(root)->var, root->type->rank);
     if (r.ntuple == 1 && r.nowner == 1 && !outer) return make_inline(L, v);
-    return r.ntuple == 1 && r.plain ? make_temp(L, v, &r) : make_root(L, v);
+    return r.ntuple == 1 && r.plain && (!outer || has_rows(r.group) || reads_fold(v, 3)) ? make_temp(L, v, &r) : make_root(L, v);
   }
   make_inline(L, v);
 }
