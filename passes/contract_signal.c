@@ -11,6 +11,15 @@ static Ex *inverse_scale(Lower *L, Node *n, Fold *f, Ex *acc) {
   if (!attr_int(n, "inverse")) return acc;
   return ex_op(S_div, acc, ex_ix(acc->type, ix_var_of(f->red[0])->a), NULL);
 }
+// cos and sin of 2 pi m / N, 0 <= m < N: the quarter turns are taken off in integers, so multiples of a quarter are exact.
+static void root_of_unity(DType t, IExpr *m, IExpr *N, Ex **c, Ex **s) {
+  IExpr *four = ix_scale(m, 4), *quarter = ix_div(four, N), *odd = ix_addk(ix_modk(quarter, 2), -1), *second = ix_addk(quarter, -2);
+  Ex *part = ex_op(S_div, ex_ix(t, ix_sub(four, ix_mul(quarter, N))), ex_ix(t, N), NULL);
+  Ex *angle = ex_op(S_mul, part, f32(t, 3.14159265358979323846 / 2), NULL), *x = ex_cos(angle), *y = ex_sin(angle);
+  Ex *across = ex_sel(odd, ex_op(S_neg, y, NULL, NULL), x), *up = ex_sel(odd, x, y); // in the first half turn
+  *c = ex_sel(second, ex_op(S_neg, across, NULL, NULL), across);
+  *s = ex_sel(second, ex_op(S_neg, up, NULL, NULL), up);
+}
 // X[k] = sum over n of x[n] * exp(-+ 2 pi i (k*n mod N) / N). The last axis holds real and imaginary part; a real input has extent 1
 // there. Reducing k*n modulo N in integers keeps the angle exact. onesided && inverse reads the half spectrum with its mirror image.
 void fold_dft(Lower *L, Node *n, Fold *f) {
@@ -40,8 +49,9 @@ void fold_dft(Lower *L, Node *n, Fold *f) {
   Ex *re = pull_guarded(L, x, at, 2, inside, f32(t, 0)), *im = NULL;
   if (!ix_is(dim(x, last), 1)) at[last] = ix(1), im = pull_guarded(L, x, at, 2, inside, f32(t, 0));
   if (im && mirror) im = ex_op(S_mul, im, mirror, NULL);
-  Ex *turn = ex_op(S_div, ex_ix(t, ix_mod(ix_mul(k, i), N)), ex_ix(t, N), NULL);
-  Ex *angle = ex_op(S_mul, turn, f32(t, (inverse ? 2 : -2) * 3.14159265358979323846), NULL), *c = ex_cos(angle), *s = ex_sin(angle);
+  Ex *c, *s;
+  root_of_unity(t, ix_mod(ix_mul(k, i), N), N, &c, &s);
+  if (!inverse) s = ex_op(S_neg, s, NULL, NULL);
   Ex *real = ex_op(S_mul, re, c, NULL), *imag = ex_op(S_mul, re, s, NULL);
   if (im) real = ex_op(S_sub, real, ex_op(S_mul, im, s, NULL), NULL), imag = ex_op(S_add, imag, ex_op(S_mul, im, c, NULL), NULL);
   f->acc = t, f->combine = C_add, f->finish = inverse_scale;
