@@ -20,34 +20,42 @@ static void root_of_unity(DType t, IExpr *m, IExpr *N, Ex **c, Ex **s) {
   *c = ex_sel(second, ex_op(S_neg, across, NULL, NULL), across);
   *s = ex_sel(second, ex_op(S_neg, up, NULL, NULL), up);
 }
+// Where the transformed axis is: is[d] is 1 for the axis d and 0 for others, a constant unless only the run knows the axis.
+static void axis_flags(Lower *L, Node *n, int rank, IExpr **is) {
+  IExpr *a = node_in(n, 2) ? pull_scalar_index(L, n->in[2], 0) : ix(-2);
+  for (int d = 0; d + 1 < rank; d++) is[d] = ix_add(ix_eq(a, ix(d)), ix_eq(a, ix(d - rank)));
+}
+static IExpr *chosen(int rank, IExpr *const *is, IExpr *const *of) {
+  IExpr *e = ix(0);
+  for (int d = 0; d + 1 < rank; d++) e = ix_add(e, ix_mul(is[d], of[d]));
+  return e;
+}
 // X[k] = sum over n of x[n] * exp(-+ 2 pi i (k*n mod N) / N). The last axis holds real and imaginary part; a real input has extent 1
 // there. Reducing k*n modulo N in integers keeps the angle exact. onesided && inverse reads the half spectrum with its mirror image.
 void fold_dft(Lower *L, Node *n, Fold *f) {
   Value *x = n->in[0];
   int rank = x->type->rank, last = rank - 1;
   DType t = dtypes[x->type->dtype].reg;
-  IExpr *ax = node_in(n, 2) ? pull_scalar_index(L, n->in[2], 0) : ix(-2);
-  int64_t a;
-  if (!ix_const(ax, &a)) fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the axis of DFT must be known when the model is compiled");
-  if (a < 0) a += rank;
+  IExpr *is[MAX_RANK], *at[MAX_RANK], *inside[2 * MAX_RANK];
+  axis_flags(L, n, rank, is);
   bool inverse = attr_int(n, "inverse"), one = attr_int(n, "onesided"), real_out = ix_is(dim(n->out[0], last), 1);
-  IExpr *N = dim(x, (int)a), *at[MAX_RANK];
+  IExpr *stored = chosen(rank, is, x->type->dim), *N = stored;
   if (node_in(n, 1)) N = pull_scalar_index(L, n->in[1], 0);
-  else if (one && inverse) N = dim(n->out[0], (int)a);
-  IExpr *k = f->out[a], *i = fold_axis(f, "n", N);
-  memcpy(at, f->out, sizeof at);
-  IExpr *from = i;
+  else if (one && inverse) N = chosen(rank, is, n->out[0]->type->dim);
+  IExpr *k = chosen(rank, is, f->out), *i = fold_axis(f, "n", N), *from = i;
   Ex *mirror = NULL; // of the half spectrum: x[N - n] conjugated
   if (one && inverse) {
-    IExpr *half = dim(x, (int)a), *upper = ix_sub(i, half); // >= 0: beyond what is stored
+    IExpr *upper = ix_sub(i, stored); // >= 0: beyond what is stored
     from = ix_select(ix_ge0(upper), ix_sub(N, i), i);
     mirror = ex_sel(upper, f32(t, -1), f32(t, 1));
   }
-  at[a] = from;
-  IExpr *inside[2] = {ix_addk(ix_sub(dim(x, (int)a), from), -1), from};
+  for (int d = 0; d < last; d++) {
+    at[d] = ix_select(is[d], from, f->out[d]);
+    inside[2 * d] = at[d], inside[2 * d + 1] = ix_addk(ix_sub(dim(x, d), at[d]), -1);
+  }
   at[last] = ix(0);
-  Ex *re = pull_guarded(L, x, at, 2, inside, f32(t, 0)), *im = NULL;
-  if (!ix_is(dim(x, last), 1)) at[last] = ix(1), im = pull_guarded(L, x, at, 2, inside, f32(t, 0));
+  Ex *re = pull_guarded(L, x, at, 2 * last, inside, f32(t, 0)), *im = NULL;
+  if (!ix_is(dim(x, last), 1)) at[last] = ix(1), im = pull_guarded(L, x, at, 2 * last, inside, f32(t, 0));
   if (im && mirror) im = ex_op(S_mul, im, mirror, NULL);
   Ex *c, *s;
   root_of_unity(t, ix_mod(ix_mul(k, i), N), N, &c, &s);

@@ -508,6 +508,23 @@ void shape_qlinear_where(Node *n) {
 
 /* ---- signals ---- */
 
+// The axis is known only when it runs: every dim may be the one.
+static void dft_any_axis(Node *n, Dims *s) {
+  int count, given;
+  IExpr **axis, **len;
+  bool onesided = attr_int(n, "onesided"), inverse = attr_int(n, "inverse");
+  bool known = shape_operand(n, 2, &count, &axis) && count == 1, sized = node_in(n, 1) && shape_operand(n, 1, &given, &len) && given == 1;
+  for (int i = 0; i + 1 < s->rank; i++) {
+    if (!known || (node_in(n, 1) && !sized)) {
+      s->d[i] = fresh_dim(n, 0, i, 0, IX_DIM_MAX);
+      continue;
+    }
+    IExpr *full = sized ? len[0] : onesided && inverse ? ix_scale(ix_addk(s->d[i], -1), 2) : s->d[i];
+    IExpr *is = ix_add(ix_eq(axis[0], ix(i)), ix_eq(axis[0], ix(i - s->rank)));
+    s->d[i] = ix_select(is, onesided && !inverse ? ix_addk(ix_divk(full, 2), 1) : full, s->d[i]);
+  }
+}
+
 void shape_dft(Node *n) {
   Dims s = dims_of(n->in[0]);
   int count;
@@ -515,7 +532,7 @@ void shape_dft(Node *n) {
   IExpr **e, *len;
   bool onesided = attr_int(n, "onesided"), inverse = attr_int(n, "inverse");
   if (node_in(n, 2) && !(consts_of(n->in[2], &count, &v) && count == 1)) {
-    for (int i = 0; i + 1 < s.rank; i++) s.d[i] = fresh_dim(n, 0, i, 0, IX_DIM_MAX);
+    dft_any_axis(n, &s);
     s.d[s.rank - 1] = ix(onesided && inverse ? 1 : 2);
     out_sig(n, 0, s);
     return;
