@@ -265,7 +265,7 @@ static void check_for(Verify *v, const Tree *t) {
   if (vec && (t->map == MAP_VEC || t->map == MAP_PAR || t->map >= MAP_BLOCK_X)) WRONG(v, "a vec, par or thread loop inside vec");
   if (vec && ix_has(t->ext, ix_is_atom(vec->var))) WRONG(v, "a loop inside vec has bounds that differ by lane"); // rule 9
   if (t->axis == AXIS_ORDERED && t->map != MAP_SEQ && t->map != MAP_UNROLL) WRONG(v, "an ordered loop is parallel");
-  if (t->axis == AXIS_REDUCE && t->map >= MAP_BLOCK_X) WRONG(v, "a reduce loop over threads");
+  if (t->axis == AXIS_REDUCE && t->map >= MAP_BLOCK_X && t->map <= MAP_BLOCK_Z) WRONG(v, "a reduce loop over blocks"); // threads: as vec
   if (v->nloop == (int)(sizeof v->loop / sizeof *v->loop)) WRONG(v, "loops are nested too deep");
   int nbuf = v->nbuf;
   v->loop[v->nloop].t = t, v->loop[v->nloop++].nbuf = nbuf;

@@ -107,7 +107,8 @@ static void factor_folds(Kernel *k, IExpr *const *row, int nrow) {
 
 // A reduce axis that the store cuts into lanes may be on threads after all: its partials are cells of their own.
 static bool is_lanes(const Stage *st, const IExpr *axis) {
-  for (int d = 0; d < st->out->rank; d++)
+  bool reduced = st->kind[stage_axis(st, ix_var_of((IExpr *)axis))] == AXIS_REDUCE;
+  for (int d = 0; d < st->out->rank && reduced; d++)
     if (st->ix[d] == ix_modk((IExpr *)axis, FOLD_LANES)) return true;
   return false;
 }
