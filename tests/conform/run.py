@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The ONNX backend suite: compiles each test's model, runs it, compares with the suite's own tolerances.
 
-  run.py [REGEX] [--backend llvm|eval] [--build DIR] [--jobs N] [--timeout S] [--failures FILE] [--docs] [--all]
+  run.py [REGEX] [--backend llvm|eval|cuda] [--build DIR] [--jobs N] [--timeout S] [--failures FILE] [--docs] [--all]
 
-llvm compiles to a shared library and calls it through the public ABI; eval lets the interpreter run the planned program. Tests run in worker
-processes, so a crash costs one test. skip.txt lists the tests that are known to fail, a reason each; one of them that passes is an error,
+llvm compiles to a shared library and calls it through the public ABI; eval lets the interpreter run the planned program, cuda does the same
+with the kernels as CUDA C on the CPU (tests/cuda/emu.h). Tests run in worker processes, so a crash costs one test. skip.txt lists the tests that are known to fail, a reason each; one of them that passes is an error,
 so the list only shrinks. The failures file groups what failed by its message: it is a work list. --docs writes docs/ops.md from the
 results of all backends that were run whole in this build folder.
 """
@@ -29,7 +29,7 @@ ROOT = HERE.parent.parent
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("regex", nargs="?", default="", help="only tests whose name has a match")
-    p.add_argument("--backend", choices=["llvm", "eval"], default="llvm")
+    p.add_argument("--backend", choices=["llvm", "eval", "cuda"], default="llvm")
     p.add_argument("--build", default=ROOT / "build", type=Path, help="where tenon is [build]")
     p.add_argument("--suite", type=Path, help="the suite as files [BUILD/conform/suite, written when missing]")
     p.add_argument("--jobs", "-j", type=int, default=len(os.sched_getaffinity(0)))

@@ -101,6 +101,13 @@ class Eval:
             f.unlink()
 
 
+class Cuda(Eval):
+    """The interpreter's host program with the CUDA C of its kernels, run on the CPU."""
+
+    def __init__(self, build, scratch, options):
+        super().__init__(build, scratch, ["--cuda", *options])
+
+
 def compare(name, meta, inputs, wanted, got, run):
     """With the suite's own comparison, or the property that stands for it."""
     rule = properties.rule_of(name)
@@ -139,7 +146,7 @@ def main():
     kind, build, suite, scratch = sys.argv[1], *map(Path, sys.argv[2:5])
     warnings.filterwarnings("ignore")
     np.seterr(all="ignore")
-    backend = {"llvm": Llvm, "eval": Eval}[kind](build, scratch, sys.argv[5:])
+    backend = {"llvm": Llvm, "eval": Eval, "cuda": Cuda}[kind](build, scratch, sys.argv[5:])
     for line in sys.stdin:
         print(json.dumps(run_test(backend, suite, line.strip())), flush=True)
 
