@@ -29,7 +29,7 @@ static bool visible(const Visible *v, const Value *x) {
 
 /* ---- operand types ---- */
 
-static bool in_class(char letter, const Type *y) {
+bool type_in_class(char letter, const Type *y) {
   if (letter == 'x') return true;
   if (y->kind == TYPE_SPARSE) return true;
   if (y->kind != TYPE_TENSOR) return false;
@@ -65,7 +65,7 @@ static void check_operand_type(const Node *n, Unify *u, bool output, int k, cons
   if (output) check_complete(n, v->type);
   OpOperand o = op_operand(n->op, output, k);
   if (!o.letter) return;
-  CHECK(in_class(o.letter, v->type), "%s %d has type %s, the op wants class %c", output ? "result" : "operand", k, type_str(v->type),
+  CHECK(type_in_class(o.letter, v->type), "%s %d has type %s, the op wants class %c", output ? "result" : "operand", k, type_str(v->type),
         o.letter);
   if (!strchr("tnfikq", o.letter) || v->type->kind != TYPE_TENSOR) return;
   DType *seen = &u->of[(int)o.letter][o.digit ? o.digit - '0' : 0];

@@ -131,6 +131,9 @@ static bool loadable(const Value *v, int64_t most) {
 
 static void settle(Node *n, Value *v, bool constant) {
   if (!v->type) v->type = type_unranked(sig_dtype(n, v->out));
+  OpOperand o = op_operand(n->op, true, v->out);
+  if (o.letter && v->type->dtype && !type_in_class(o.letter, v->type))
+    wrong(n, "result %d would be %s, which the op does not give", v->out, type_str(v->type));
   v->type = settle_type(v->type);
   if (v->elem) {
     int count = v->splat ? 1 : v->nelem;

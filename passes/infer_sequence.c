@@ -54,7 +54,9 @@ static bool position(const Node *n, int i, int64_t count, int64_t dflt, int64_t 
 
 void shape_sequence_empty(Node *n) {
   const Attr *a = attr_find(n, "dtype");
-  out_items(n, 0, NULL, a ? (DType)a->i : DT_F32);
+  bool known = a && a->i > DT_NONE && a->i < DT_COUNT;
+  if (a && !known) wrong(n, "no element type has the number %lld", (long long)a->i);
+  out_items(n, 0, NULL, known ? (DType)a->i : DT_F32);
   if (node_out(n, 0)) side_of(node_out(n, 0))->item = NEWN(const Type *, 1);
 }
 

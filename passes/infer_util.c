@@ -129,60 +129,45 @@ int axis_in(const Node *n, int64_t axis, int rank) {
 
 /* ---- results ---- */
 
-// Token i of one side of a signature; the last one stands for all further ones.
-static const char *token(const char *sig, bool result, int i, size_t *len) {
-  const char *arrow = strstr(sig, "->"), *p = result ? arrow + 2 : sig, *end = result ? sig + strlen(sig) : arrow, *last = NULL;
-  for (int k = 0; p < end; k++) {
-    p += strspn(p, " ");
-    size_t m = strcspn(p, " ");
-    if (p >= end || !m) break;
-    last = p, *len = m;
-    if (k == i) break;
-    p += m;
+// Is operand i of the type that the signature asks, given those before it?
+static bool operand_fits(const Node *n, int i, DType seen[128][16]) {
+  OpOperand o = op_operand(n->op, false, i);
+  const Value *v = node_in(n, i);
+  if (!o.letter || (!v && (o.optional || o.letter == 'x'))) return true;
+  if (!v) {
+    wrong(n, "operand %d is missing", i);
+    return false;
   }
-  if (!last) return NULL;
-  while (*len && strchr("?*+", last[*len - 1])) --*len;
-  return last;
-}
-
-static int token_count(const char *sig) {
-  int n = 0;
-  for (const char *p = sig, *end = strstr(sig, "->"); p < end; n++) {
-    p += strspn(p, " ");
-    if (p >= end) break;
-    p += strcspn(p, " ");
+  if (!type_in_class(o.letter, v->type)) {
+    wrong(n, "operand %d is %s, which the op does not take", i, type_str(v->type));
+    return false;
   }
-  return n;
+  if (!strchr("tnfikq", o.letter) || v->type->kind != TYPE_TENSOR) return true;
+  DType *other = &seen[(int)o.letter][o.digit ? o.digit - '0' : 0];
+  if (!*other) *other = v->type->dtype;
+  if (*other == v->type->dtype) return true;
+  wrong(n, "operand %d is %s where others are %s", i, dtypes[v->type->dtype].name, dtypes[*other].name);
+  return false;
 }
 
 bool operands_fit(const Node *n) {
-  int count = token_count(n->op->sig);
-  size_t len = 0;
-  for (int i = 0; i < n->nin || (i < count && i < n->op->nin_min); i++) {
-    const char *t = token(n->op->sig, false, i < count ? i : count - 1, &len);
-    bool optional = t && t[len] == '?', open = t && len == 1 && *t == 'x';
-    const Value *v = node_in(n, i);
-    if (!v && !optional && !open) {
-      wrong(n, "operand %d is missing", i);
-      return false;
-    }
-    if (v && !open && v->type->kind != TYPE_TENSOR) {
-      wrong(n, "operand %d is %s, not a tensor", i, type_str(v->type));
-      return false;
-    }
-  }
+  DType seen[128][16] = {0};
+  for (int i = 0; i < n->nin || i < n->op->nin_min; i++)
+    if (!operand_fits(n, i, seen)) return false;
   return true;
 }
 
 DType sig_dtype(const Node *n, int i) {
-  size_t len = 0, m = 0;
-  const char *t = token(n->op->sig, true, i, &len);
-  if (!t) return DT_NONE;
-  if (len == 1 && strchr("bsFWI", *t)) return *t == 'b' ? DT_BOOL : *t == 's' ? DT_STR : *t == 'F' ? DT_F32 : *t == 'W' ? DT_I32 : DT_I64;
-  int count = token_count(n->op->sig);
+  OpOperand r = op_operand(n->op, true, i);
+  static const struct {
+    char letter;
+    DType dtype;
+  } fixed[] = {{'b', DT_BOOL}, {'s', DT_STR}, {'F', DT_F32}, {'W', DT_I32}, {'I', DT_I64}};
+  for (int k = 0; k < 5; k++)
+    if (r.letter == fixed[k].letter) return fixed[k].dtype;
   for (int k = 0; k < n->nin; k++) {
-    const char *s = token(n->op->sig, false, k < count ? k : count - 1, &m);
-    if (s && m == len && !memcmp(s, t, m) && dtype_in(n, k) != DT_NONE) return dtype_in(n, k);
+    OpOperand o = op_operand(n->op, false, k);
+    if (o.letter == r.letter && o.digit == r.digit && dtype_in(n, k) != DT_NONE) return dtype_in(n, k);
   }
   return DT_NONE;
 }

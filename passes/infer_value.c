@@ -27,7 +27,7 @@ static IExpr *power(IExpr *a, IExpr *b) {
 }
 
 static IExpr *modulo(const Node *n, IExpr *a, IExpr *b) { // the divisor's sign, or with fmod the dividend's
-  if (ix_lower(b) < 0) return NULL; // x mod 0 is x, as in the kernels
+  if (ix_lower(b) < 0) return NULL;                       // x mod 0 is x, as in the kernels
   if (attr_int(n, "fmod") && ix_lower(a) < 0) return NULL;
   return ix_mod(a, b);
 }
@@ -194,6 +194,8 @@ static bool fits(DType d, IExpr *e) {
   return !ix_const(e, &k) || d != DT_I32 || (k >= INT32_MIN && k <= INT32_MAX);
 }
 
+static int first_number(const Node *n) { return n->op->id == OP_Where; } // Where's first operand is a condition
+
 static bool one(Work *w, int at, const int64_t *index) {
   IExpr *e[16] = {0};
   FTree *f[16] = {0};
@@ -205,7 +207,7 @@ static bool one(Work *w, int at, const int64_t *index) {
     if (w->in[i].e) e[i] = w->in[i].e[k];
     else f[i] = w->in[i].f[k];
   }
-  bool floats = w->in[w->nin - 1].f != NULL && w->n->op->id != OP_Clip;
+  bool floats = w->in[first_number(w->n)].f != NULL;
   if (d == DT_F32 || d == DT_F64) {
     int64_t c;
     if (w->n->op->id == OP_Where) w->out.f[at] = f[1] == f[2] ? f[1] : ix_const(e[0], &c) ? f[c ? 1 : 2] : NULL;
@@ -252,7 +254,9 @@ static bool operands(Work *w) {
       step *= k;
     }
   }
-  return w->nin > 0;
+  for (int i = first_number(n); i < w->nin; i++) // one kind of number throughout
+    if (n->in[i] && (w->in[i].e != NULL) != (w->in[first_number(n)].e != NULL)) return false;
+  return w->nin > first_number(n);
 }
 
 static bool has_value_rule(OpId op) {
