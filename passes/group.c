@@ -20,6 +20,14 @@ static Cost cost_of(const Node *n) {
   return COST_CHEAP;
 }
 
+// A view that only renames or reorders indices costs a contraction nothing; one that chooses between sources is read once for every tap.
+static bool pure_view(const Node *n) {
+  switch (n->op->id) {
+  case OP_Identity: case OP_Reshape: case OP_Flatten: case OP_Squeeze: case OP_Unsqueeze: case OP_Transpose: case OP_Expand: case OP_Slice:
+  case OP_Split: case OP_Cast: case OP_DequantizeLinear: return true;
+  default: return false;
+  }
+}
 bool is_plain(IExpr *const *idx, int rank) {
   for (int d = 0; d < rank; d++) {
     if (ix_is(idx[d], 0)) continue;
@@ -113,7 +121,14 @@ typedef struct Readers {
   bool several, plain;
   IExpr *idx[MAX_RANK];
 } Readers;
-static Readers readers_of(const VInfo *i, int rank) {
+// A tuple that covers only a part of the value, or more than it (a part of a Concat), is not plain: its loops are not the value's.
+static bool covers(const Value *v, IExpr *const *idx) {
+  for (int d = 0; d < v->type->rank; d++)
+    if (!ix_is(idx[d], 0) && ix_is_atom(idx[d])->a != v->type->dim[d]) return false;
+  return true;
+}
+static Readers readers_of(const Value *v, const VInfo *i) {
+  int rank = v->type->rank;
   Readers r = {.plain = true};
   for (int a = 0; a < i->naccess; a++) {
     const Access *x = &i->access[a];
@@ -125,7 +140,7 @@ static Readers readers_of(const VInfo *i, int rank) {
       owner &= i->access[b].owner != x->owner;
     }
     r.ntuple += tuple, r.nowner += owner;
-    r.plain &= is_plain(x->idx, rank);
+    r.plain &= is_plain(x->idx, rank) && covers(v, x->idx);
   }
   if (r.several) r.group = NULL;
   return r;
@@ -277,7 +292,7 @@ static int64_t bytes_hint(const Value *v) {
 static void decide(Lower *L, Value *v) {
   VInfo *i = vinfo(v);
   Node *n = v->def;
-  Readers r = readers_of(i, v->type->rank);
+  Readers r = readers_of(v, i);
   if (i->must_root) return make_root(L, v);
   if (!i->naccess) return; // only its shape is used, or nothing
   if (folds(n)) return r.group && may_join(L, v, &r) ? make_temp(L, v, &r) : make_root(L, v);
@@ -289,7 +304,7 @@ static void decide(Lower *L, Value *v) {
     bool small = bytes_hint(v) <= 64;
     return c == COST_FREE || small ? make_inline(L, v) : make_root(L, v);
   }
-  if (c != COST_FREE && by_contraction(i)) {
+  if ((c != COST_FREE || !pure_view(n)) && by_contraction(i)) {
     bool attention = scheduled && r.ntuple == 1 && r.plain && r.group->nfoldn == 1 && v->type->rank >= 3 && !against_constant(v) &&
                      (r.nowner == 1 ? row_normalised(v, 3) : summed_too(i));
     return attention ? make_temp(L, v, &r) : make_root(L, v);
