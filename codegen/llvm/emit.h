@@ -31,10 +31,11 @@ typedef struct Emit {
   T i1, i8, i16, i32, i64, f16, f32, f64, ptr, none;
   const CodegenOptions *opt;
   const Target *target;
+  V zero; // zeros that loads read where their predicate fails; NULL: not needed yet
 
   // the function being emitted
   V fn, frame, scratch; // scratch: this worker's memory
-  V zero, dump;         // 8 bytes each: what a load reads and a store writes where its predicate fails; NULL: not needed yet
+  V dump;               // 8 bytes that stores write where their predicate fails; NULL: not needed yet
   IExpr *scratch_used;  // bytes of it that are taken
   bool hoists;          // does the phase have lets?
   int serial_fn;        // of the function; above all values of `bound`

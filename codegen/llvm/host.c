@@ -270,7 +270,8 @@ static void operand(const HBuf *b, V o, bool result) {
   else {
     put_at(handle_slot(b), o, offsetof(tn_operand, h), 8);
     for (int a = 0; result && b->type->kind == TYPE_TENSOR && a < b->type->rank; a++) // a result's dims become known here as well
-      if (symbol_set_here(b->type->dim[a])) put_at(symbol_at(ix_is_atom(b->type->dim[a])), o, offsetof(tn_operand, dim_sym) + 8 * (size_t)a, 8);
+      if (symbol_set_here(b->type->dim[a]))
+        put_at(symbol_at(ix_is_atom(b->type->dim[a])), o, offsetof(tn_operand, dim_sym) + 8 * (size_t)a, 8);
   }
 }
 

@@ -293,7 +293,7 @@ static void chunk(const Phase *p) {
 
 void begin_function(V fn, bool target_cpu) {
   static int functions;
-  em.fn = fn, em.zero = em.dump = NULL;
+  em.fn = fn, em.dump = NULL;
   em.serial_fn = 1000 + functions++;
   em.depth = em.nconst = em.nfact = 0;
   em.lane = NULL;

@@ -1,7 +1,7 @@
 // memory.c - loads and stores of buffer elements: scalar, contiguous lanes, scattered lanes, packed types, all with predicates.
 //
-// A predicated scalar load reads, without a branch, a slot that holds zero where its predicate fails; a predicated scattered store writes a
-// slot that nobody reads. Contiguous lanes use masked accesses, except on registers, where a select keeps SROA able to promote them.
+// A load under a condition reads, without a branch, a block of zeros where the condition fails; a predicated scattered store writes a slot
+// that nobody reads. Contiguous lanes use masked accesses, except on registers, where a select keeps SROA able to promote them.
 #include "emit.h"
 #include <math.h>
 
@@ -38,18 +38,14 @@ V address(const Buf *b, IExpr *off) {
 
 /* ---- slots ---- */
 
-static V zero_slot(void) {
-  if (em.zero) return em.zero;
-  em.zero = entry_alloca(em.i64, 1, 8);
-  LLVMBuilderRef b = LLVMCreateBuilderInContext(em.cx);
-  LLVMPositionBuilderBefore(b, LLVMGetNextInstruction(em.zero));
-  LLVMBuildStore(b, k64(0), em.zero);
-  LLVMDisposeBuilder(b);
+enum { ZEROS = MAX_LANES * 8 };
+static V zero_slot(void) { // read-only, as long as any vector
+  if (!em.zero) em.zero = const_global(LLVMConstNull(LLVMArrayType2(em.i8, ZEROS)), 64);
   return em.zero;
 }
 static V dump_slot(void) { return em.dump ? em.dump : (em.dump = entry_alloca(em.i64, 1, 8)); }
 
-static V guarded(T t, V p, V cond, unsigned align) { return load_at(t, cond ? select_of(cond, p, zero_slot()) : p, cond ? 1 : align); }
+static V guarded(T t, V p, V cond, unsigned align) { return load_at(t, cond ? select_of(cond, p, zero_slot()) : p, align); }
 
 /* ---- packed elements: low bits first ---- */
 
@@ -181,19 +177,28 @@ static V masked_load(const Buf *b, V p, V mask, V other) {
 
 static bool in_order(IExpr *off, int64_t *s) { return affine_lane(off, s) && em.lane; }
 
-// The raw elements of all lanes; mask NULL: all are there. Inactive lanes read zero bits.
-static V raw_lanes(const Buf *b, IExpr *off, V mask) {
+// AVX2 has masked accesses of 32 and 64 bits only; LLVM would make branches of others.
+static bool maskable(const Buf *b) { return bits_of(b) >= 32 || em.target->lanes >= 16; }
+
+static V reversed(V x) {
+  V pick[MAX_LANES];
+  for (int l = 0; l < em.W; l++) pick[l] = k32(em.W - 1 - l);
+  return LLVMBuildShuffleVector(em.b, x, LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(pick, (unsigned)em.W), "");
+}
+
+// The raw elements of all lanes. mask, cond: which lanes, and whether any, are there (NULL: all); where not, zero bits are read.
+static V raw_lanes(const Buf *b, IExpr *off, V mask, V cond) {
   int64_t s;
-  bool affine = in_order(off, &s);
-  if (bits_of(b) < 8) {
-    if (affine && s == 1 && !mask && whole_bytes(b, at_lane(off, 0))) return packed_vector(b, at_lane(off, 0));
-    return gather(b, off, mask);
-  }
-  if (affine && s == 1) {
-    V p = address(b, at_lane(off, 0));
-    return mask ? masked_load(b, p, mask, LLVMConstNull(vec_of(mem_type(b->dtype)))) : load_at(vec_of(mem_type(b->dtype)), p, align_of(b));
-  }
-  if (affine && s >= 2 && s <= 4 && !mask && em.W >= 4 && b->kind != BUF_TEMP) return strided(b, at_lane(off, 0), (int)s);
+  bool affine = in_order(off, &s), whole = affine && !mask;
+  IExpr *off0 = at_lane(off, 0);
+  T vt = vec_of(mem_type(b->dtype));
+  if (bits_of(b) < 8 && whole && s == 1 && !cond && whole_bytes(b, off0)) return packed_vector(b, off0);
+  if (bits_of(b) >= 8 && whole && s == 1) return guarded(vt, address(b, off0), cond, align_of(b));
+  if (bits_of(b) >= 8 && whole && s == -1) return reversed(guarded(vt, address(b, at_lane(off, em.W - 1)), cond, align_of(b)));
+  if (mask && cond) mask = LLVMBuildAnd(em.b, mask, splat(cond), "");
+  else if (cond) mask = splat(cond);
+  if (bits_of(b) >= 8 && affine && s == 1 && maskable(b)) return masked_load(b, address(b, off0), mask, LLVMConstNull(vt));
+  if (bits_of(b) >= 8 && affine && s >= 2 && s <= 4 && !mask && em.W >= 4 && b->space != SPACE_REG) return strided(b, off0, (int)s);
   return gather(b, off, mask);
 }
 
@@ -223,7 +228,7 @@ V load_ex(Ex *e) {
   Buf *b = e->buf;
   IExpr *off = bind(buf_phys(b, e->ix));
   int64_t k;
-  if (b->table && ix_const(off, &k)) return LLVMConstReal(reg_type(e->type), b->table[k]);
+  if (b->table && ix_const(off, &k)) return const_of(reg_type(e->type), b->table[k]);
   Pred p = pred_of(e->npred, e->pred, false);
   if (p.never) return const_ex(e);
   if (e->cond) {
@@ -236,14 +241,14 @@ V load_ex(Ex *e) {
     x = widen(b->dtype, raw_scalar(b, off, active));
     if (p.mask) active = pred_mask(&p);
   } else {
-    active = pred_mask(&p);
-    x = widen(b->dtype, raw_lanes(b, off, active));
+    active = p.mask ? pred_mask(&p) : p.cond;
+    x = widen(b->dtype, raw_lanes(b, off, p.mask, p.cond));
   }
   return active && (!plain_zero(e) || (p.mask && !is_vec(x))) ? select_of(active, x, const_ex(e)) : x;
 }
 
 V load_cell(Buf *b, IExpr *off, V mask) {
-  V raw = varies(off) ? raw_lanes(b, off, b->space == SPACE_REG ? NULL : mask) : raw_scalar(b, off, NULL);
+  V raw = varies(off) ? raw_lanes(b, off, b->space == SPACE_REG ? NULL : mask, NULL) : raw_scalar(b, off, NULL);
   return widen(b->dtype, raw);
 }
 
@@ -256,7 +261,7 @@ void store_cell(Buf *b, IExpr *off, V x, V mask) {
     else store_at(raw, address(b, off), align_of(b));
     return;
   }
-  if (!affine || s != 1) {
+  if (!affine || s != 1 || (mask && b->space != SPACE_REG && !maskable(b))) {
     scatter(b, off, raw, mask);
     return;
   }
