@@ -42,6 +42,7 @@ static const PassRow table[] = {
     {.name = "simplify", .graph_with = pass_simplify, .needs = TYPES, .optional = true},
     {.name = "fold", .graph = pass_fold, .needs = TYPES, .gives = FOLDED},
     {.name = "dce", .graph = pass_dce, .optional = true},
+    {.name = "sizes", .graph = pass_sizes, .needs = TYPES},
     {.name = "expand", .graph_with = pass_expand, .needs = TYPES | FOLDED, .gives = PLAIN, .breaks = TYPES | FOLDED | LEAN},
     {.name = "infer-2", .graph = pass_infer, .needs = PLAIN, .gives = TYPES},
     {.name = "simplify-2", .graph_with = pass_simplify, .needs = TYPES, .optional = true},
