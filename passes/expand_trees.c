@@ -19,6 +19,9 @@ typedef struct Trees {
   int64_t *nmember;
   int depth;
   bool wide; // splits are doubles
+  struct {   // the same as values, made once for all levels
+    Value *feature, *split, *yes, *no, *mode, *missing;
+  } of;
 } Trees;
 
 /* ---- attributes that come as lists or as tensors ---- */
@@ -187,16 +190,19 @@ static void measure(const B *b, Trees *t) { // depth: levels below the roots, br
   }
 }
 
-static Value *table(const B *b, DType dt, int64_t n, const int64_t *v) {
+static Value *table(const B *b, DType dt, int64_t n, const int64_t *v) { // a constant vector
   double *d = NEWN(double, n);
   for (int64_t i = 0; i < n; i++) d[i] = (double)v[i];
   return floats(b, dt, 1, &n, d);
 }
 
-static Value *look(const B *b, const Trees *t, const int64_t *v, Value *at) { // v[at] as i32, without a table if all are equal
-  for (int64_t i = 1; i < t->n; i++)
-    if (v[i] != v[0]) return gather(b, table(b, DT_I32, t->n, v), at, 0);
-  return num(b, DT_I32, (double)v[0]);
+static void make_tables(const B *b, Trees *t, DType compare_in) {
+  t->of.feature = table(b, DT_I32, t->n, t->feature);
+  t->of.split = floats(b, compare_in, 1, &t->n, t->split);
+  t->of.yes = table(b, DT_I32, t->n, t->yes);
+  t->of.no = table(b, DT_I32, t->n, t->no);
+  t->of.mode = table(b, DT_I32, t->n, t->mode);
+  t->of.missing = table(b, DT_BOOL, t->n, t->missing);
 }
 
 static Value *is_member(const B *b, const Trees *t, Value *x, Value *at) {
@@ -219,17 +225,17 @@ static Value *compared(const B *b, const Trees *t, int mode, Value *x, Value *sp
 
 static Value *step(const B *b, const Trees *t, Value *x, Value *at) {
   bool used[MODES] = {0}, any = false;
-  Value *v = op2_int(b, OP_GatherElements, x, gather(b, table(b, DT_I32, t->n, t->feature), at, 0), "axis", 1), *go = NULL;
-  Value *split = gather(b, floats(b, dtype(x), 1, &t->n, t->split), at, 0);
+  Value *v = op2_int(b, OP_GatherElements, x, gather(b, t->of.feature, at, 0), "axis", 1), *go = NULL;
+  Value *split = gather(b, t->of.split, at, 0);
   for (int64_t i = 0; i < t->n; i++)
     if (t->leaf[i] < 0) used[t->mode[i]] = true, any = any || t->missing[i];
   for (int m = 0; m < MODES; m++) {
     if (!used[m]) continue;
     Value *c = compared(b, t, m, v, split, at);
-    go = go ? where(b, op2(b, OP_Equal, look(b, t, t->mode, at), num(b, DT_I32, m)), c, go) : c;
+    go = go ? where(b, op2(b, OP_Equal, gather(b, t->of.mode, at, 0), num(b, DT_I32, m)), c, go) : c;
   }
-  if (any) go = op2(b, OP_Or, go, op2(b, OP_And, op1(b, OP_IsNaN, v), cast(b, look(b, t, t->missing, at), DT_BOOL)));
-  return where(b, go, look(b, t, t->yes, at), look(b, t, t->no, at));
+  if (any) go = op2(b, OP_Or, go, op2(b, OP_And, op1(b, OP_IsNaN, v), gather(b, t->of.missing, at, 0)));
+  return where(b, go, gather(b, t->of.yes, at, 0), gather(b, t->of.no, at, 0));
 }
 
 // The features as they are compared: doubles if either side is
@@ -244,9 +250,12 @@ typedef enum Aggregate { AVERAGE, SUM, MIN, MAX } Aggregate;
 static Value *ensemble(const B *b, Trees *t, Aggregate how, DType sum_in) { // [N,targets]
   measure(b, t);
   Value *x = tree_input(b, t);
+  make_tables(b, t, dtype(x));
   Value *rows_of = join(b, VALUES(dim_of(b, x, 0), int1(b, t->nroot)));
   Value *at = expand_to(b, table(b, DT_I32, t->nroot, t->root), rows_of); // [N,T]
   for (int i = 0; i < t->depth; i++) at = step(b, t, x, at);
+  int64_t last = 2; // a fold (here of one element) is computed once, whatever its users loop over: no walk per target
+  at = reduce(b, OP_ReduceMax, unsqueeze(b, at, 1, &last), 1, &last, false);
   double *w = NEWN(double, t->n * t->ntarget);
   for (int64_t i = 0; i < t->n; i++)
     if (t->leaf[i] >= 0) memcpy(w + i * t->ntarget, t->weight + t->leaf[i] * t->ntarget, sizeof *w * (size_t)t->ntarget);

@@ -12,23 +12,24 @@ struct Memo {
   int nguard;
   IExpr *guard[32];
   Ex *e;
+  IExpr *size, *let; // of pull_index: the range, the result; else NULL
+  bool wrap;
 };
 
-static Ex *remembered(Lower *L, Value *v, IExpr *const *idx, int rank) {
+static const struct Memo *find_memo(const Lower *L, const Value *v, IExpr *const *idx, int rank, const IExpr *size, bool wrap) {
   for (int i = L->nmemo - 1; i >= 0; i--) {
-    struct Memo *m = &L->memo[i];
-    if (m->v == v && m->nguard == L->nguard && !memcmp(m->idx, idx, (size_t)rank * sizeof *idx) &&
+    const struct Memo *m = &L->memo[i];
+    if (m->v == v && m->size == size && m->wrap == wrap && m->nguard == L->nguard && !memcmp(m->idx, idx, (size_t)rank * sizeof *idx) &&
         !memcmp(m->guard, L->guard, (size_t)L->nguard * sizeof *L->guard))
-      return m->e;
+      return m;
   }
   return NULL;
 }
-static Ex *remember(Lower *L, Value *v, IExpr *const *idx, int rank, Ex *e) {
-  struct Memo m = {.v = v, .nguard = L->nguard, .e = e};
+static void remember(Lower *L, struct Memo m, IExpr *const *idx, int rank) {
+  m.nguard = L->nguard;
   memcpy(m.idx, idx, (size_t)rank * sizeof *idx);
   memcpy(m.guard, L->guard, (size_t)L->nguard * sizeof *L->guard);
   PUSH(L->memo, L->nmemo, L->cmemo, m);
-  return e;
 }
 
 static DType reg_of(const Value *v) { return dtypes[v->type->dtype].reg; }
@@ -84,7 +85,8 @@ known:; // any expression of the right type will do: nothing is built from it
 Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
   int rank = v->type->rank;
   if (v->type->kind != TYPE_TENSOR || reg_of(v) == DT_NONE)
-    fail(EXIT_UNSUPPORTED, "lower.dtype", L->node ? node_where(L->node) : NOWHERE, "a kernel cannot read a value of type %s", type_str(v->type));
+    fail(EXIT_UNSUPPORTED, "lower.dtype", L->node ? node_where(L->node) : NOWHERE, "a kernel cannot read a value of type %s",
+         type_str(v->type));
   if (v->data && tensor_count(v->data) == 1 && v->type->dtype != DT_C64 && v->type->dtype != DT_C128) return constant_element(v, 0);
   if (v->elem && !v->data) return known_element(L, v, idx);
   if (L->record) return record(L, v, idx);
@@ -97,13 +99,14 @@ Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
     return load_guarded(L, lower_in(L, v), at);
   }
   if (v->data || !v->def || i->where == RES_ROOT) return load_guarded(L, lower_in(L, v), idx);
-  Ex *e = remembered(L, v, idx, rank);
-  if (e) return e;
+  const struct Memo *known = find_memo(L, v, idx, rank, NULL, false);
+  if (known) return known->e;
   Node *outer = L->node;
   L->node = v->def;
-  e = pull_elem_node(L, v->def, v->out, idx);
+  Ex *e = pull_elem_node(L, v->def, v->out, idx);
   L->node = outer;
-  return remember(L, v, idx, rank, e);
+  remember(L, (struct Memo){.v = v, .e = e}, idx, rank);
+  return e;
 }
 
 // The index of an operand dim under numpy's rules: itself where the extents agree, 0 where the operand has 1, and a step of 0 or 1 where
@@ -143,16 +146,62 @@ Ex *pull_guarded(Lower *L, Value *v, IExpr *const *idx, int n, IExpr *const *ge0
 
 // Integer element as an index. Known values and constants stay exact expressions; what is loaded becomes a let that is checked against
 // the range (and wrapped first, where ONNX allows negative indices).
+static bool int_range(const Value *v, int64_t *lo, int64_t *hi, int depth);
+static void widen(int64_t *lo, int64_t *hi, int64_t a, int64_t b) {
+  if (a < *lo) *lo = a;
+  if (b > *hi) *hi = b;
+}
+static bool range_of_all(const Node *n, int from, int to, int64_t *lo, int64_t *hi, int depth) {
+  *lo = INT64_MAX, *hi = INT64_MIN;
+  for (int i = from; i < to; i++) {
+    int64_t a, b;
+    if (!int_range(n->in[i], &a, &b, depth)) return false;
+    widen(lo, hi, a, b);
+  }
+  return true;
+}
+// Bounds of an integer value's elements, where constant tables give them: what a table holds needs no check at run time.
+static bool int_range(const Value *v, int64_t *lo, int64_t *hi, int depth) {
+  if (v->data) {
+    *lo = INT64_MAX, *hi = INT64_MIN;
+    for (int64_t i = 0, n = tensor_count(v->data); i < n; i++) widen(lo, hi, tensor_int(v->data, i), tensor_int(v->data, i));
+    return *lo <= *hi;
+  }
+  const Node *n = v->def;
+  if (!n || depth == 0) return false;
+  switch (n->op->id) {
+  case OP_Where: return range_of_all(n, 1, 3, lo, hi, depth - 1);
+  case OP_Concat: return range_of_all(n, 0, n->nin, lo, hi, depth - 1);
+  case OP_Gather:
+  case OP_Expand:
+  case OP_ReduceMax:
+  case OP_ReduceMin:
+  case OP_Reshape:
+  case OP_Unsqueeze:
+  case OP_Squeeze:
+  case OP_Transpose:
+  case OP_Slice: return int_range(n->in[0], lo, hi, depth - 1);
+  default: return false;
+  }
+}
+
 IExpr *pull_index(Lower *L, Value *v, IExpr *const *idx, IExpr *size, bool wrap_negative) {
+  bool asked = wrap_negative;
+  const struct Memo *known = L->record ? NULL : find_memo(L, v, idx, v->type->rank, size, wrap_negative);
+  if (known) return known->let;
   Ex *e = pull(L, v, idx);
-  int64_t k;
+  int64_t k, least, most;
   if (e->op == S_CONST) {
     IExpr *x = ix(e->i);
     if (wrap_negative && e->i < 0) x = ix_add(x, size);
     if (ix_prove_ge0(x) && ix_prove_le(ix_addk(x, 1), size)) return x;
   }
   if (e->op == S_IX) return wrap_negative && ix_lower(e->ix[0]) < 0 ? ix_add(e->ix[0], ix_mul(size, ix_not(ix_ge0(e->ix[0])))) : e->ix[0];
-  int site = L->record ? -1 : lower_site_input(L, L->node, v, "index %v is not in [%l,%h]", wrap_negative ? ix_scale(size, -1) : ix(0), ix_addk(size, -1));
+  bool bounded = !L->record && int_range(v, &least, &most, 8) && least >= 0 && ix_prove_le(ix(most + 1), size);
+  if (bounded) wrap_negative = false;
+  int site = L->record || bounded ? -1
+                                  : lower_site_input(L, L->node, v, "index %v is not in [%l,%h]",
+                                                     wrap_negative ? ix_scale(size, -1) : ix(0), ix_addk(size, -1));
   DType t = e->type;
   if (wrap_negative) {
     Ex *n = ex_ix(t, size);
@@ -163,21 +212,23 @@ IExpr *pull_index(Lower *L, Value *v, IExpr *const *idx, IExpr *size, bool wrap_
   IExpr *let = ex_index(e, 0, hi < 0 ? 0 : hi, site, "g");
   Atom *a = ix_is_atom(let);
   if (!exact && a && a->kind == ATOM_LET) ((LetDef *)a->def)->limit = size;
+  if (!L->record) remember(L, (struct Memo){.v = v, .size = size, .wrap = asked, .let = let}, idx, v->type->rank);
   return let;
 }
 
 IExpr *pull_scalar_index(Lower *L, Value *v, int64_t i) {
   if (v->data) return ix(tensor_int(v->data, i));
   if (v->elem) return v->splat ? v->elem[0] : v->elem[i];
-  fail(EXIT_UNSUPPORTED, "lower.value", L->node ? node_where(L->node) : NOWHERE, "operand '%s' must be known when the model is compiled", v->name ? v->name : "?");
+  fail(EXIT_UNSUPPORTED, "lower.value", L->node ? node_where(L->node) : NOWHERE, "operand '%s' must be known when the model is compiled",
+       v->name ? v->name : "?");
 }
 
 /* ---- ELEM: formulas ---- */
 typedef struct Names {
   Lower *L;
   Node *n;
-  int second;   // which operand y is: variadic ops apply their formula pair by pair
-  Ex *so_far;   // x, then
+  int second; // which operand y is: variadic ops apply their formula pair by pair
+  Ex *so_far; // x, then
   int rank;
   IExpr *const *idx;
   const Type *out;
@@ -233,8 +284,7 @@ static Ex *resolve(const char *id, DType *storage, void *u) {
 Ex *pull_elem_node(Lower *L, Node *n, int out, IExpr *const *idx) {
   const Lowering *w = lowering(n);
   if (w && w->index) return w->index(L, n, out, idx);
-  if (!w || !w->formula)
-    fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no lowering yet", n->op->name);
+  if (!w || !w->formula) fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no lowering yet", n->op->name);
   const Type *t = n->out[out]->type;
   Names N = {.L = L, .n = n, .rank = t->rank, .idx = idx, .out = t};
   bool variadic = n->op->nin < 0;
