@@ -102,14 +102,12 @@ struct Node {
   Node *body, *next;
 };
 
-static void find_let(Atom *a, void *u) { *(bool *)u |= a->kind == ATOM_LET; }
+static bool has_let(IExpr *);
 
 static Node *loop_node(IExpr *var, IExpr *ext) {
   Node *n = EVAL_NEW(Node);
-  bool let = false;
   *n = (Node){.kind = T_FOR, .var = ix_is_atom(var), .ext = ext};
-  ix_atoms(ext, find_let, &let);
-  if (let) n->extent = plan_value(NULL, ext);
+  if (has_let(ext)) n->extent = plan_value(NULL, ext);
   return n;
 }
 
@@ -158,7 +156,15 @@ static bool reads(Ex *val, Ex *cond, IExpr *const *ix, const Buf *b) {
   return q[1] != NULL;
 }
 
-static bool in_extents(const Stage *s, IExpr *var) {
+static void find_let(Atom *a, void *u) { *(bool *)u |= a->kind == ATOM_LET; }
+static bool has_let(IExpr *e) {
+  bool yes = false;
+  ix_atoms(e, find_let, &yes);
+  return yes;
+}
+
+static bool in_extents(const Stage *s, IExpr *var) { // or its own extent is loaded
+  if (has_let(ix_is_atom(var)->a)) return true;
   for (int i = 0; i < s->nax; i++)
     if (ix_has(ix_is_atom(s->ax[i])->a, ix_is_atom(var))) return true;
   return false;
@@ -243,34 +249,37 @@ static const Tree *only_statement(const Tree *t) { // under loops that hold noth
 }
 static bool in_step(LoopMap m) { return m == MAP_VEC || m >= MAP_THREAD_X; }
 
-// A loop becomes lanes if it is in lockstep by its map, or if it is spatial around a single statement; a reduce loop, if it is around
-// spatial ones around a single accumulation that does not read what it writes.
+// A loop becomes lanes if it is in lockstep by its map, or if it is spatial around a single statement.
 static bool becomes_lanes(const Tree *t, const Lanes *l) {
   Atom *v = ix_is_atom(t->var);
-  if (l->n == LANE_AXES || depends(t->ext, l) || extents_use(t->body, v) || has_alloc(t->body)) return false;
+  if (l->n == LANE_AXES || depends(t->ext, l) || has_let(t->ext) || extents_use(t->body, v) || has_alloc(t->body)) return false;
   if (in_step(t->map)) return true;
   return t->axis == AXIS_SPATIAL && only_statement(t->body) != NULL;
 }
 
-static bool reduce_lanes(const Tree *t, const Lanes *l) {
-  const Tree *s = t->axis == AXIS_REDUCE && l->n == 0 ? only_statement(t->body) : NULL;
-  if (!s || s->combine == C_SET || extents_use(t->body, ix_is_atom(t->var))) return false;
-  int64_t n = 1;
-  int axes = 0;
-  for (const Tree *q = t->body; q != s; q = q->body, axes++) {
-    if (extents_use(q->body, ix_is_atom(q->var))) return false;
-    n *= extent_now(q->ext);
+// A nest that holds a single statement is a stage: its lanes may be any of its spatial loops.
+static bool as_stage(const Tree *t, Stage *s) {
+  *s = (Stage){0};
+  for (; t->kind == T_FOR; t = t->body) {
+    Atom *v = ix_is_atom(t->var);
+    if (!t->body || t->body->next || s->nax == MAX_AXES || v->a != t->ext) return false;
+    s->ax[s->nax] = t->var;
+    s->kind[s->nax++] = (uint8_t)t->axis;
   }
-  return axes < LANE_AXES && n < FEW && !reads(s->val, s->cond, s->ix, s->buf);
+  if (t->kind != T_STMT) return false;
+  s->combine = t->combine, s->out = t->buf, s->npred = t->npred, s->pred = t->pred, s->cond = t->cond, s->val = t->val;
+  memcpy(s->ix, t->ix, sizeof s->ix);
+  return true;
 }
 
 static Node *tree_nodes(const Tree *t, const Lanes *l);
 
 static Node *for_node(const Tree *t, const Lanes *l) {
-  bool reduce = reduce_lanes(t, l);
-  if (reduce || becomes_lanes(t, l)) {
+  Stage s;
+  if (l->n == 0 && as_stage(t, &s)) return stage_node(&s);
+  if (becomes_lanes(t, l)) {
     Lanes more = *l;
-    more.axis[more.n++] = (LaneAxis){ix_is_atom(t->var), t->ext, reduce};
+    more.axis[more.n++] = (LaneAxis){ix_is_atom(t->var), t->ext, false};
     return tree_nodes(t->body, &more);
   }
   Node *n = loop_node(t->var, t->ext);

@@ -31,7 +31,7 @@ static bool mask_index(Plan *p, Index *x, uint8_t *m, bool *all) {
   *all = lo >= 0;
   if (*all || hi < 0) return hi >= 0;
   if (f->arr)
-    for (int l = 0; l < b->total; l++) m[l] &= f->arr[l] >= 0;
+    for (int l = 0; l < b->total; l++) m[l] &= f->arr[l] >= -f->base;
   else mask_affine(b, f, m);
   return true;
 }
@@ -104,8 +104,8 @@ static void move_lanes(const Block *block, const Buf *b, const Form *f, const ui
   if (f->arr) {
     for (int l = 0; l < block->total;) {
       int k = next_run(m, &l, block->total);
-      if (move == move_load) mem_gather(b->dtype, b->data, f->arr + l, k, r + l * bytes);
-      else mem_scatter(b->dtype, b->data, f->arr + l, k, r + l * bytes);
+      if (move == move_load) mem_gather(b->dtype, b->data, f->base, f->arr + l, k, r + l * bytes);
+      else mem_scatter(b->dtype, b->data, f->base, f->arr + l, k, r + l * bytes);
       l += k ? k : 1;
     }
     return;
@@ -319,7 +319,7 @@ static void accumulate(Plan *p, const Form *f, const uint8_t *m) {
   for (int from = 0; from < b->total; from += inner.total) {
     if (f->arr) g.arr = f->arr + from;
     accumulate_slice(p, &inner, &g, m ? m + from : NULL, from);
-    for (int a = outer - 1; a >= 0; a--) { // the next value of the reduce axes
+    for (int a = outer - 1; a >= 0 && !f->arr; a--) { // the next value of the reduce axes
       g.base += f->step[a];
       if (++at[a] < b->count[a]) break;
       g.base -= f->step[a] * b->count[a];

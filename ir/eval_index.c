@@ -32,8 +32,8 @@ struct Index {
   bool varies, slow_varies, has_let, mixed;
   unsigned stamp;
   Form form;
-  int64_t *arr, seen_base; // what arr was computed from: the affine part, and the versions of the nodes
-  unsigned seen_versions, shape;
+  int64_t *arr;
+  unsigned seen_versions, shape; // what arr was computed from: the versions of the nodes
 };
 
 bool index_varies(const Index *x) { return x->varies; }
@@ -156,12 +156,9 @@ bool walk_next(Walk *w) {
 }
 
 void form_range(const Block *b, const Form *f, int64_t *lo, int64_t *hi) {
-  *lo = *hi = f->arr ? f->arr[0] : f->base;
+  *lo = *hi = f->base;
   if (f->arr) {
-    for (int l = 1; l < b->total; l++) {
-      if (f->arr[l] < *lo) *lo = f->arr[l];
-      if (f->arr[l] > *hi) *hi = f->arr[l];
-    }
+    *lo += f->lo, *hi += f->hi;
     return;
   }
   for (int a = 0; a < b->n; a++) {
@@ -181,8 +178,9 @@ static void affine_values(const Block *b, const Form *f, int64_t *r) {
 }
 
 const int64_t *form_array(Plan *p, const Form *f, int64_t *space) {
-  if (f->arr) return f->arr;
-  affine_values(&p->block, f, space);
+  if (f->arr && f->base == 0) return f->arr;
+  if (!f->arr) affine_values(&p->block, f, space);
+  for (int l = 0; f->arr && l < p->block.total; l++) space[l] = f->base + f->arr[l];
   return space;
 }
 
@@ -337,14 +335,20 @@ const Form *index_form(Plan *p, Index *x) {
     f->base += v;
   }
   if (!x->slow_varies) return f;
-  bool kept = f->version && !x->mixed && f->base == x->seen_base && versions == x->seen_versions && p->block.shape == x->shape;
-  x->seen_base = f->base, x->seen_versions = versions, x->shape = p->block.shape;
-  f->arr = kept ? x->arr : NULL;
+  bool kept = f->version && !x->mixed && versions == x->seen_versions && p->block.shape == x->shape;
+  x->seen_versions = versions, x->shape = p->block.shape;
+  f->arr = x->arr;
   if (kept) return f;
   f->version++;
-  affine_values(&p->block, f, x->arr);
+  Form steps = *f;
+  steps.base = 0, steps.arr = NULL;
+  affine_values(&p->block, &steps, x->arr);
   for (int i = 0; i < x->nslow; i++)
     if (x->slow[i].varies) add_slow(p, &x->slow[i], x->arr);
-  f->arr = x->arr;
+  f->lo = f->hi = x->arr[0];
+  for (int l = 1; l < p->block.total; l++) {
+    if (x->arr[l] < f->lo) f->lo = x->arr[l];
+    if (x->arr[l] > f->hi) f->hi = x->arr[l];
+  }
   return f;
 }

@@ -16,8 +16,8 @@ void *eval_mem(size_t bytes); // zeroed
 /* ---- eval_mem.c: n elements from offset `at`, each `step` further, to or from lanes of the register type ---- */
 void mem_load(DType, const void *base, int64_t at, int64_t step, int n, void *r);
 void mem_store(DType, void *base, int64_t at, int64_t step, int n, const void *r);
-void mem_gather(DType, const void *base, const int64_t *at, int n, void *r);
-void mem_scatter(DType, void *base, const int64_t *at, int n, const void *r);
+void mem_gather(DType, const void *base, int64_t from, const int64_t *at, int n, void *r); // elements from + at[l]
+void mem_scatter(DType, void *base, int64_t from, const int64_t *at, int n, const void *r);
 
 /* ---- lanes ---- */
 typedef struct LaneAxis {
@@ -45,11 +45,12 @@ static inline int64_t walk_step(const Walk *w, int i) { return w->na ? w->step[i
 
 /* ---- eval_index.c ---- */
 typedef struct Plan Plan;
-typedef struct Index Index;      // an IExpr made ready for one plan
-typedef struct Form {            // its values over the present block
-  int64_t base, step[LANE_AXES]; // affine, if arr is NULL
-  const int64_t *arr;
-  unsigned version; // of arr: changes with its contents
+typedef struct Index Index; // an IExpr made ready for one plan
+typedef struct Form {       // its values over the present block: base + steps, or base + arr[lane]
+  int64_t base, step[LANE_AXES];
+  const int64_t *arr; // NULL: affine
+  int64_t lo, hi;     // range of arr
+  unsigned version;   // of arr: changes with its contents
 } Form;
 Index *index_of(Plan *, IExpr *);
 bool index_varies(const Index *); // over the lanes

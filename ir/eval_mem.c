@@ -152,22 +152,22 @@ void mem_store(DType d, void *base, int64_t at, int64_t step, int n, const void 
 
 /* ---- single elements at any offsets: the plain types without a call each ---- */
 
-void mem_gather(DType d, const void *base, const int64_t *at, int n, void *r) {
+void mem_gather(DType d, const void *base, int64_t from, const int64_t *at, int n, void *r) {
   int bytes = reg_bytes(dtypes[d].reg);
   if (dtypes[d].bits == 32 && d != DT_U32)
-    for (int l = 0; l < n; l++) ((uint32_t *)r)[l] = ((const uint32_t *)base)[at[l]];
+    for (int l = 0; l < n; l++) ((uint32_t *)r)[l] = ((const uint32_t *)base)[from + at[l]];
   else if (dtypes[d].bits == 64)
-    for (int l = 0; l < n; l++) ((uint64_t *)r)[l] = ((const uint64_t *)base)[at[l]];
+    for (int l = 0; l < n; l++) ((uint64_t *)r)[l] = ((const uint64_t *)base)[from + at[l]];
   else
-    for (int l = 0; l < n; l++) mem_load(d, base, at[l], 0, 1, (char *)r + l * bytes);
+    for (int l = 0; l < n; l++) mem_load(d, base, from + at[l], 0, 1, (char *)r + l * bytes);
 }
 
-void mem_scatter(DType d, void *base, const int64_t *at, int n, const void *r) {
+void mem_scatter(DType d, void *base, int64_t from, const int64_t *at, int n, const void *r) {
   int bytes = reg_bytes(dtypes[d].reg);
   if (dtypes[d].bits == 32 && d != DT_U32)
-    for (int l = 0; l < n; l++) ((uint32_t *)base)[at[l]] = ((const uint32_t *)r)[l];
+    for (int l = 0; l < n; l++) ((uint32_t *)base)[from + at[l]] = ((const uint32_t *)r)[l];
   else if (dtypes[d].bits == 64)
-    for (int l = 0; l < n; l++) ((uint64_t *)base)[at[l]] = ((const uint64_t *)r)[l];
+    for (int l = 0; l < n; l++) ((uint64_t *)base)[from + at[l]] = ((const uint64_t *)r)[l];
   else
-    for (int l = 0; l < n; l++) mem_store(d, base, at[l], 0, 1, (const char *)r + l * bytes);
+    for (int l = 0; l < n; l++) mem_store(d, base, from + at[l], 0, 1, (const char *)r + l * bytes);
 }
