@@ -47,7 +47,11 @@ static int lane_axis(const Plan *p, const Atom *a) {
   return -1;
 }
 
-static bool is_number(const Atom *a) { return a->kind == ATOM_SYM || a->kind == ATOM_FLOAT; }
+// The same during the whole run: made of symbols alone
+static bool is_number(const Atom *a) {
+  if (a->kind == ATOM_SYM || a->kind == ATOM_FLOAT) return true;
+  return a->kind != ATOM_VAR && a->kind != ATOM_LET && !a->a->newest && (!a->b || !a->b->newest);
+}
 
 static Node *node_of(Plan *p, Atom *a) {
   for (int i = 0; i < p->nnode; i++)
