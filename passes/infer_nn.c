@@ -283,6 +283,7 @@ void shape_conv_transpose(Node *n) {
   kernel_extents(n, &w, 1, 2);
   ints_attr(n, "output_padding", more, w.n, 0);
   int given = ints_attr(n, "output_shape", size, MAX_RANK + 2, 0);
+  if (given && (given < w.n || given > MAX_RANK + 2)) wrong(n, "output_shape has %d numbers for %d axes", given, w.n), given = 0;
   if (n->op->id == OP_ms_ConvTransposeWithDynamicPads && !(shape_operand(n, 2, &count, &dynamic) && count == 2 * w.n)) dynamic = NULL;
   for (int i = 0; i < w.n; i++) {
     IExpr *d = x.d[2 + i], *pads = dynamic ? ix_add(dynamic[i], dynamic[i + w.n]) : ix(w.pad[i] + w.pad[i + w.n]);

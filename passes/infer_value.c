@@ -248,6 +248,7 @@ static bool operands(Work *w) {
     if (w->out.splat && !w->in[i].splat && w->in[i].n != 1) return false;
     Dims s = dims_of(n->in[i]);
     int64_t step = 1, k;
+    if (s.rank > w->shape.rank) return false;
     for (int j = s.rank - 1; j >= 0 && !w->in[i].splat; j--) {
       if (!ix_const(s.d[j], &k)) return false;
       w->stride[i][w->shape.rank - s.rank + j] = k == 1 ? 0 : step;
