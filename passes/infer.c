@@ -106,10 +106,16 @@ static bool all_constant(const Node *n) {
   return true;
 }
 
-// A large expression becomes a symbol that the host computes, with the range proved here. Equal ones get equal names.
+static void note_float(Atom *a, void *found) { *(bool *)found |= a->kind == ATOM_FLOAT; }
+
+// A large expression, or one with floats in it, becomes a symbol that the host computes, with the range proved here. Equal ones get equal
+// names.
 static IExpr *named(IExpr *e) {
+  bool floats = false;
   e = ix_resolve(e);
-  if (ix_size(e) <= NAME_ABOVE) return e;
+  Atom *a = ix_is_atom(e);
+  if (!a || a->kind != ATOM_SYM) ix_atoms(e, note_float, &floats);
+  if (ix_size(e) <= NAME_ABOVE && !floats) return e;
   const char *s = ix_str(e);
   uint64_t h = 1469598103934665603u;
   for (const char *p = s; *p; p++) h = (h ^ (unsigned char)*p) * 1099511628211u;
