@@ -2,6 +2,7 @@
 // compiler then keeps addresses in 32 bits.
 #include "cuda.h"
 #include <limits.h>
+#include <math.h>
 
 const char *c_type(DType reg) {
   switch (reg) {
@@ -70,6 +71,30 @@ static const char *quotient(Cuda *c, const Atom *a, bool *narrow) {
   return fmt("tn_div(%s, %s)", x, y);
 }
 
+// A tree of floats: in f64, rounded to f32 after each operation where the tree says so, as ft_eval does.
+static const char *float_tree(Cuda *c, const FTree *t) {
+  bool narrow;
+  const char *x = t->a ? float_tree(c, t->a) : NULL, *y = t->b ? float_tree(c, t->b) : NULL, *r;
+  switch (t->op) {
+  case FT_CONST: return isfinite(t->c) ? fmt("%a", t->c) : isnan(t->c) ? "NAN" : t->c > 0 ? "INFINITY" : "(-INFINITY)";
+  case FT_INT: r = fmt("(f64)%s", sum(c, t->i, &narrow)); break;
+  case FT_ADD: r = fmt("%s + %s", x, y); break;
+  case FT_SUB: r = fmt("%s - %s", x, y); break;
+  case FT_MUL: r = fmt("%s * %s", x, y); break;
+  case FT_DIV: r = fmt("%s / %s", x, y); break;
+  case FT_MIN: r = fmt("tn_min_f64(%s, %s)", x, y); break;
+  case FT_MAX: r = fmt("tn_max_f64(%s, %s)", x, y); break;
+  case FT_NEG: r = fmt("-%s", x); break;
+  case FT_ABS: r = fmt("fabs(%s)", x); break;
+  case FT_FLOOR: r = fmt("floor(%s)", x); break;
+  case FT_CEIL: r = fmt("ceil(%s)", x); break;
+  case FT_RINT: r = fmt("rint(%s)", x); break;
+  case FT_SQRT: r = fmt("sqrt(%s)", x); break;
+  default: r = x; // FT_CAST
+  }
+  return t->f64 ? fmt("(%s)", r) : fmt("(f64)(f32)(%s)", r);
+}
+
 static const char *atom(Cuda *c, Atom *a, bool *narrow) {
   bool small;
   *narrow = false;
@@ -90,8 +115,9 @@ static const char *atom(Cuda *c, Atom *a, bool *narrow) {
     const char *x = sum(c, a->a, &small);
     return fmt("tn_bcast(%s, %s)", x, sum(c, a->b, &small));
   }
-  default: fail(EXIT_UNSUPPORTED, "cuda.index", NOWHERE, "kernel %s computes an index from a float: not on CUDA yet", c->k->name);
+  case ATOM_FLOAT: return fmt("tn_i62(%s)", float_tree(c, a->def));
   }
+  bug("atom kind %d", a->kind);
 }
 
 const char *c_index(Cuda *c, IExpr *e) {

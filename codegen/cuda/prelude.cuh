@@ -11,6 +11,8 @@
 #define TX ((int)threadIdx.x)
 #define TY ((int)threadIdx.y)
 #define BX ((i64)blockIdx.x)
+#define INFINITY __longlong_as_double(0x7ff0000000000000LL)
+#define NAN __longlong_as_double(0x7ff8000000000000LL)
 #else
 #include <math.h>
 #include <stdbool.h>
@@ -85,6 +87,7 @@ DEV i64 tn_bcast(i64 a, i64 b) { return a == 1 ? b : a; }
 DEV i64 tn_clamp(i64 v, i64 lo, i64 hi) { v = v > hi ? hi : v; return v < lo ? lo : v; }
 
 /* ---- floats ---- */
+DEV i64 tn_i62(f64 x) { return x >= 4611686018427387904.0 ? 4611686018427387904LL : x > -4611686018427387904.0 ? (i64)x : -4611686018427387904LL; }
 DEV f32 tn_min_f32(f32 x, f32 y) { return x < y || x != x ? x : y; }
 DEV f32 tn_max_f32(f32 x, f32 y) { return x > y || x != x ? x : y; }
 DEV f64 tn_min_f64(f64 x, f64 y) { return x < y || x != x ? x : y; }
