@@ -30,7 +30,9 @@ static Atom *symbol(HostParser *h) {
 
 static const Type *parse_type(HostParser *h) {
   parse_blank(&h->p);
+  const char *from = h->p.at;
   const Type *t = type_parse(&h->p.at);
+  if (!t) h->p.at = from;
   if (!t) parse_fail(&h->p, "a type is expected");
   return t;
 }

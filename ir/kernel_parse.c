@@ -23,7 +23,9 @@ static IExpr *find_atom(Sym name, void *u) { return scope_find(&((Parser *)u)->a
 
 IExpr *parse_ix(Parser *p) {
   parse_blank(p);
+  const char *from = p->at;
   IExpr *e = ix_parse(&p->at, find_atom, p);
+  if (!e) p->at = from; // it may have stopped behind the end of the text
   if (!e) parse_fail(p, "an index expression is expected (of names known here)");
   return e;
 }
