@@ -1,4 +1,4 @@
-// expand_sample.c - reading an image at computed places: GridSample, AffineGrid, DeformConv.
+// expand_sample.c - reading an image at computed places: GridSample, AffineGrid, DeformConv, RoiAlign.
 //
 // A place is one float per spatial axis. Each tap becomes one GatherElements into the image with its spatial dims flattened; taps outside
 // read cell 0 and count nothing, or move inside first, as the padding mode says. No loop is made here: it is one kernel in the end.
@@ -16,7 +16,8 @@ typedef struct Sampler {
   Value *place[3]; // floats [..,1,points]
   Interpolation mode;
   Edge edge;
-  bool corners; // align_corners: the outermost samples lie on the corners' cells
+  OpId join_taps; // OP_NONE: added up; OP_Max: the greatest weighted tap
+  bool corners;   // align_corners: the outermost samples lie on the corners' cells
 } Sampler;
 
 /* ---- one axis ---- */
@@ -87,7 +88,7 @@ static Value *taps(const B *b, const Sampler *s, int a, Value *flat, Value *w, V
   if (a == s->naxis) {
     Value *v = fetch(b, s, flat, inside);
     if (w) v = mul(b, cast(b, v, dtype(w)), w);
-    return sum ? add(b, sum, v) : v;
+    return !sum ? v : s->join_taps == OP_Max ? op2(b, OP_Max, sum, v) : add(b, sum, v);
   }
   Value *x = s->place[a], *each[4] = {NULL};
   int first = 0, n = 1;
@@ -213,4 +214,50 @@ void expand_deform_conv(const B *b) {
   y = reshape(b, y, join(b, VALUES(n, int1(b, m), d.h, d.w)));
   if (bias) y = add(b, y, along(b, cast(b, bias, dtype(y)), 1, 4));
   give(b, 0, cast(b, y, dtype(x)));
+}
+
+/* ---- RoiAlign: samples_per_bin^2 bilinear samples in each bin, their mean or their greatest weighted tap ---- */
+typedef struct Roi {
+  Value *boxes; // [R,4]: x1, y1, x2, y2
+  int64_t out[2], samples;
+  double scale;
+  bool half_pixel;
+} Roi;
+
+// Places along axis a (0: y): [R,bins,samples] at the axes a's bins and samples have in [R,PH,S,PW,S]
+static Value *bin_places(const B *b, const Roi *r, int a) {
+  Value *from = slice(b, r->boxes, 1, 1 - a, 2 - a), *to = slice(b, r->boxes, 1, 3 - a, 4 - a), *scale = num_like(b, from, r->scale);
+  from = mul(b, from, scale), to = mul(b, to, scale);
+  Value *length = sub(b, to, from);
+  if (r->half_pixel) from = sub(b, from, num_like(b, from, 0.5));
+  else length = op2(b, OP_Max, length, num_like(b, from, 1));
+  int64_t bins = r->out[a], n = bins * r->samples;
+  double *at = NEWN(double, n); // in units of the box's length
+  for (int64_t i = 0; i < n; i++) at[i] = ((double)i + 0.5) / (double)n;
+  Value *p = add(b, from, mul(b, length, floats(b, dtype(from), 1, &n, at))); // [R,bins*samples]
+  return a ? reshape_to(b, p, INTS(0, 1, 1, bins, r->samples)) : reshape_to(b, p, INTS(0, bins, r->samples, 1, 1));
+}
+
+void expand_roi_align(const B *b) {
+  Value *x = wide(b, in(b, 0)), *outside = NULL;
+  Roi r = {.boxes = cast(b, in(b, 1), dtype(x)), .samples = attr_int(b->at, "sampling_ratio"), .scale = attr_float(b->at, "spatial_scale")};
+  if (r.samples <= 0) cannot(b, "sampling_ratio 0: the number of samples depends on the boxes");
+  r.out[0] = attr_int(b->at, "output_height"), r.out[1] = attr_int(b->at, "output_width");
+  r.half_pixel = attr_is(b->at, "coordinate_transformation_mode", "half_pixel");
+  bool greatest = attr_is(b->at, "mode", "max");
+  Sampler s = {.naxis = 2, .mode = LINEAR, .edge = EDGE_BORDER, .join_taps = greatest ? OP_Max : OP_NONE};
+  s.image = reshape_to(b, gather(b, x, in(b, 2), 0), INTS(0, 0, -1)); // [R,C,cells]
+  Value *grid = join(b, VALUES(dim_of(b, r.boxes, 0), ints(b, INTS(r.out[0], r.samples, r.out[1], r.samples))));
+  for (int a = 0; a < 2; a++) {
+    s.size[a] = dim_of(b, x, 2 + a);
+    s.place[a] = reshape_to(b, expand_to(b, bin_places(b, &r, a), grid), INTS(0, 1, -1));
+    Value *past = op2(b, OP_Greater, s.place[a], size_as_float(b, &s, a)), *before = op2(b, OP_Less, s.place[a], num_like(b, x, -1));
+    Value *off = op2(b, OP_Or, past, before);
+    outside = outside ? op2(b, OP_Or, outside, off) : off;
+  }
+  Value *y = sample(b, &s); // [R,C,points]
+  y = where(b, outside, num_like(b, y, 0), y);
+  Value *dims = join(b, VALUES(dim_of(b, r.boxes, 0), dim_of(b, x, 1), ints(b, INTS(r.out[0], r.samples, r.out[1], r.samples))));
+  y = reduce(b, greatest ? OP_ReduceMax : OP_ReduceMean, reshape(b, y, dims), INTS(3, 5), false);
+  give(b, 0, cast(b, y, dtype(in(b, 0))));
 }
