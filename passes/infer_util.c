@@ -25,7 +25,8 @@ Side *side_of(const Value *v) {
 
 Dims dims_of(const Value *v) {
   Dims s = {.rank = value_rank(v)};
-  for (int i = 0; i <= MAX_RANK; i++) s.d[i] = i < s.rank ? v->type->dim[i] : ix(1); // never NULL: a wrong axis is told, not followed
+  for (int i = 0; i <= MAX_RANK; i++)
+    s.d[i] = i < s.rank && v->type->dim[i] ? ix_resolve(v->type->dim[i]) : ix(1); // never NULL: a wrong axis is told, not followed
   return s;
 }
 
@@ -33,7 +34,7 @@ int rank_in(const Node *n, int i) { return node_in(n, i) ? value_rank(node_in(n,
 IExpr *dim_in(const Node *n, int i, int axis) {
   IExpr *d = node_in(n, i) ? value_dim(n->in[i], axis) : NULL;
   if (!d) wrong(n, "operand %d has no axis %d", i, axis);
-  return d ? d : ix(1);
+  return d ? ix_resolve(d) : ix(1);
 }
 DType dtype_in(const Node *n, int i) {
   Value *v = node_in(n, i);
