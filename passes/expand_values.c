@@ -255,3 +255,42 @@ void expand_det(const B *b) {
   if (n < 1 || n > 4) cannot(b, "the determinant of a matrix of %lld rows", (long long)n);
   give(b, 0, cast(b, minor_of(b, w, n, 0, (const int64_t[]){0, 1, 2, 3}), dtype(x)));
 }
+
+/* ---- Col2Im: every column entry is added to its pixel; those in the padding go to one more cell, which is cut off ---- */
+static int64_t axis_attr(const Node *n, const char *name, int i, int64_t dflt) {
+  const int64_t *v;
+  return attr_ints(n, name, &v) > i ? v[i] : dflt;
+}
+
+void expand_col2im(const B *b) {
+  Value *x = in(b, 0), *image = cast(b, in(b, 1), DT_I64), *block = cast(b, in(b, 2), DT_I64), *one = int1(b, 1);
+  int r = (int)static_dim(b, image, 0);
+  if (2 * r > MAX_RANK) cannot(b, "an image of %d dims", r);
+  Value *at = NULL, *inside = NULL, *cells = one, *size[MAX_RANK];
+  for (int a = 0; a < r; a++) { // the pixel's index along axis a over [k0,k1,..,l0,l1,..]
+    int64_t step = axis_attr(b->at, "strides", a, 1), spread = axis_attr(b->at, "dilations", a, 1);
+    int64_t before = axis_attr(b->at, "pads", a, 0), after = axis_attr(b->at, "pads", a + r, 0);
+    Value *k = slice(b, block, 0, a, a + 1), *h = size[a] = slice(b, image, 0, a, a + 1), *gap = int1(b, step);
+    Value *reach = add(b, mul(b, sub(b, k, one), int1(b, spread)), one);
+    Value *l = add(b, quo(b, sub(b, add(b, h, int1(b, before + after)), reach), gap), one);
+    Value *from_k = along(b, mul(b, count_up(b, k), int1(b, spread)), a, 2 * r),
+          *from_l = along(b, mul(b, count_up(b, l), gap), r + a, 2 * r);
+    Value *p = sub(b, add(b, from_k, from_l), int1(b, before));
+    Value *ok = op2(b, OP_And, op2(b, OP_GreaterOrEqual, p, int1(b, 0)), op2(b, OP_Less, p, h));
+    inside = and_opt(b, inside, ok);
+    at = at ? add(b, mul(b, at, h), p) : p;
+    cells = mul(b, cells, h);
+  }
+  int64_t zero = 0;
+  Value *n = dim_of(b, x, 0), *taps = reduce(b, OP_ReduceProd, block, 1, &zero, true), *c = quo(b, dim_of(b, x, 1), taps);
+  at = reshape_to(b, where(b, inside, at, cells), INTS(1, 1, -1));
+  at = expand_to(b, at, join(b, VALUES(n, c, one)));
+  Value *canvas = zeros(b, dtype(x), join(b, VALUES(n, c, add(b, cells, one))));
+  Node *s = start(b, OP_ScatterElements, VALUES(canvas, at, reshape(b, x, join(b, VALUES(n, c, int1(b, -1))))), 1);
+  node_set_int(s, "axis", 2);
+  node_set_string(s, "reduction", "add");
+  Value *y = slice_dyn(b, finish(s), 2, int1(b, 0), cells);
+  Value *shape[MAX_RANK + 2] = {n, c};
+  for (int a = 0; a < r; a++) shape[2 + a] = size[a];
+  give(b, 0, reshape(b, y, join(b, r + 2, shape)));
+}
