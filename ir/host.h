@@ -56,6 +56,7 @@ struct HStmt {
   IExpr **arg;        // LAUNCH: a value for each kernel->sym (normally the symbol itself)
   IExpr **temp;       // LAUNCH: byte offset in the workspace of each buffer that the kernel's tree allocates at its top level, in order
   int ntemp;
+  HBuf *base;         // LAUNCH: the slab that temp counts from, where only the run knows the sizes; NULL: the workspace
   Atom *sym;
   IExpr *expr, *index, *keep;
   int site;

@@ -199,6 +199,7 @@ static void parse_launch(HostParser *h, HStmt *s) {
     if (ix_list(h, &s->arg) != s->kernel->nsym) parse_fail(p, "kernel %s has %d symbols", name, s->kernel->nsym);
   } else if (s->kernel->nsym) parse_fail(p, "kernel %s has %d symbols", name, s->kernel->nsym);
   if (parse_is(p, "temp")) s->ntemp = ix_list(h, &s->temp);
+  if (s->ntemp && parse_is(p, "in")) s->base = buf(h, false);
 }
 
 static void parse_attrs(HostParser *h, HStmt *s) {

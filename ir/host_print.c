@@ -112,6 +112,7 @@ static void put_launch(HostPrinter *h, const HStmt *s) {
   put(t, ")");
   if (s->arg && s->kernel->nsym) put(t, " with "), put_ix_list(t, s->arg, s->kernel->nsym);
   if (s->ntemp) put(t, " temp "), put_ix_list(t, s->temp, s->ntemp);
+  if (s->base) put(t, " in %s", buf_name(h, s->base));
 }
 
 static void put_call(HostPrinter *h, const HStmt *s) {

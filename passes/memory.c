@@ -8,9 +8,7 @@
 
 enum { ALIGN = 64 };
 
-static IExpr *bytes_of(const HBuf *b) {
-  return ix_ceil(ix_scale(hbuf_size(b), dtypes[b->type->dtype].bits), 8);
-}
+static IExpr *bytes_of(const HBuf *b) { return ix_ceil(ix_scale(hbuf_size(b), dtypes[b->type->dtype].bits), 8); }
 
 /* ---- lives ---- */
 static HBuf *base_of(HBuf *b) {
@@ -121,15 +119,49 @@ static IExpr *launch_bytes(const HStmt *s, const Buf *b) { // the kernel's symbo
   for (int i = 0; i < ns; i++) by[i] = s->arg[i];
   return ix_subst(n, ns, s->kernel->sym, by);
 }
-static void temporaries(HStmt *s, Plan *p, Want **w, int *nw, int *cw) {
-  for (; s; s = s->next) {
+typedef struct Late {
+  const Program *p;
+  bool yes;
+} Late;
+static void late_atom(Atom *a, void *u) {
+  Late *l = u;
+  if (a->kind != ATOM_SYM) return;
+  for (int i = 0; i < l->p->nentry; i++)
+    if (l->p->sym[i] == a) return;
+  l->yes = true;
+}
+static bool is_late(const Program *p, IExpr *e) { // does it hold symbols that the run sets?
+  Late l = {p, false};
+  ix_atoms(e, late_atom, &l);
+  return l.yes;
+}
+// Temporaries whose sizes only the run knows lie in a slab that grows right before the launch. *at is the place of the launch.
+static void grown(Program *p, HStmt **at, Buf **temp) {
+  HStmt *s = *at, *grow = NEW(HStmt);
+  IExpr *bytes = ix(0);
+  for (int i = 0; i < s->ntemp; i++) {
+    s->temp[i] = bytes;
+    bytes = ix_add(bytes, ix_scale(ix_ceil(launch_bytes(s, temp[i]), ALIGN), ALIGN));
+  }
+  s->base = program_buf(p, sym_fmt("temps_%d", p->nslab), type_tensor(DT_U8, 1, &bytes), PLACE_SLAB);
+  s->base->index = p->nslab++;
+  *grow = (HStmt){.kind = HS_GROW, .site = -1, .nbuf = 1, .buf = NEWN(HBuf *, 1), .expr = bytes, .keep = ix(0), .next = s};
+  grow->buf[0] = s->base;
+  *at = grow;
+}
+static void temporaries(Program *prog, HStmt **at, Plan *p, Want **w, int *nw, int *cw) {
+  for (HStmt *s; (s = *at); at = &s->next) {
     if (s->kind == HS_LAUNCH) {
       Buf **temp;
+      bool late = false;
       s->ntemp = kernel_temps(s->kernel, &temp);
       s->temp = NEWN(IExpr *, s->ntemp + 1);
-      for (int i = 0; i < s->ntemp; i++) PUSH(*w, *nw, *cw, (Want){s, i, place(p, launch_bytes(s, temp[i]), s->number, s->number)});
+      for (int i = 0; i < s->ntemp; i++) late |= is_late(prog, launch_bytes(s, temp[i]));
+      for (int i = 0; i < s->ntemp && !late; i++)
+        PUSH(*w, *nw, *cw, (Want){s, i, place(p, launch_bytes(s, temp[i]), s->number, s->number)});
+      if (late) grown(prog, at, temp);
     }
-    temporaries(s->body, p, w, nw, cw), temporaries(s->other, p, w, nw, cw);
+    temporaries(prog, &s->body, p, w, nw, cw), temporaries(prog, &s->other, p, w, nw, cw);
   }
 }
 
@@ -154,10 +186,11 @@ void pass_memory(Program *p, const Options *o) {
   Plan plan = {0};
   int *slot = NEWN(int, p->nbuf + 1);
   for (int i = 0; i < p->nbuf; i++)
-    if (p->buf[i]->place == PLACE_ARENA && p->buf[i]->first >= 0) slot[i] = place(&plan, bytes_of(p->buf[i]), p->buf[i]->first, p->buf[i]->last);
+    if (p->buf[i]->place == PLACE_ARENA && p->buf[i]->first >= 0)
+      slot[i] = place(&plan, bytes_of(p->buf[i]), p->buf[i]->first, p->buf[i]->last);
   Want *want = NULL;
   int nw = 0, cw = 0;
-  temporaries(p->body, &plan, &want, &nw, &cw);
+  temporaries(p, &p->body, &plan, &want, &nw, &cw);
   p->arena = lay_out(&plan);
   for (int i = 0; i < p->nbuf; i++)
     if (p->buf[i]->place == PLACE_ARENA) p->buf[i]->offset = p->buf[i]->first >= 0 ? plan.slot[slot[i]].offset : ix(0);

@@ -175,7 +175,8 @@ static void launch(const HStmt *s) {
   if (s->ntemp != ntemp) bug("%s is launched with %d temps instead of %d", k->name, s->ntemp, ntemp);
   put_at(frame, args, 0, 8), n++;
   for (int i = 0; i < s->nbuf; i++) put_at(place(s->buf[i]), args, (size_t)n++ * 8, 8);
-  for (int i = 0; i < ntemp; i++) put_at(gep(em.i8, FRAME(ws), value(s->temp[i])), args, (size_t)n++ * 8, 8);
+  V base = !ntemp ? NULL : s->base ? place(s->base) : FRAME(ws);
+  for (int i = 0; i < ntemp; i++) put_at(gep(em.i8, base, value(s->temp[i])), args, (size_t)n++ * 8, 8);
   for (int i = 0; i < k->nsym; i++) put_at(value(s->arg[i]), args, (size_t)n++ * 8, 8);
   for (int p = 0; p < phases; p++) {
     IExpr *chunks = at_launch(s, phase_chunks(&phase[p]));
