@@ -44,6 +44,11 @@ static bool candidate(const HBuf *b, int lanes) {
 typedef struct Votes {
   int block, plain;
 } Votes;
+static bool window_quotient(const Stage *s, const Atom *div) { // (o + pad - k) / stride: a transposed window, not a reshape
+  for (int a = 0; a < s->nax; a++)
+    if (s->kind[a] == AXIS_REDUCE && ix_has(div->a, ix_var_of(s->ax[a]))) return true;
+  return false;
+}
 // Does the kernel use the tensor by its four dims? Reshaped or transposed uses want row-major.
 static bool plain_use(const Kernel *k, const Buf *b) {
   for (int i = 0; i < k->nstage; i++) {
@@ -57,7 +62,7 @@ static bool plain_use(const Kernel *k, const Buf *b) {
       for (int d = 0; d < b->rank; d++)
         for (int t = 0; t < l[j]->ix[d]->n; t++)
           for (int f = 0; f < l[j]->ix[d]->t[t].nfac; f++)
-            if (d != 1 && l[j]->ix[d]->t[t].fac[f]->kind == ATOM_DIV) return false;
+            if (d != 1 && l[j]->ix[d]->t[t].fac[f]->kind == ATOM_DIV && !window_quotient(s, l[j]->ix[d]->t[t].fac[f])) return false;
     }
   }
   return true;

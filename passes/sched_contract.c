@@ -233,14 +233,18 @@ bool sched_contraction(Sched *s) {
   const char *V = sched_axis(s, c.v, tile.nv > 1 ? fmt("%d,%d", (int)panel, (int)lanes) : fmt("%d", (int)lanes));
   Text pre = {0}, red = {0};
   int64_t chunks = 1;
-  for (int i = 0; i < c.nouter; i++) {
-    put(&pre, "%s %s", sched_axis(s, c.outer[i], ""), chunks < 64 ? "par " : "");
-    chunks *= extent_or(c.outer[i], 4);
+  // batches, then panels of the columns, then what only the rows have: a panel of weights is used by all rows before the next one comes
+  for (int later = 0; later < 2; later++) {
+    for (int i = 0; i < c.nouter; i++) {
+      if (ex_uses(c.near, c.outer[i]) == later) continue;
+      put(&pre, "%s %s", sched_axis(s, c.outer[i], ""), chunks < 64 ? "par " : "");
+      chunks *= extent_or(c.outer[i], 4);
+    }
+    if (later) break;
+    put(&pre, "%s.0 %s", V, chunks < 64 ? "par " : "");
+    chunks *= (extent_or(c.v, 1024) + panel - 1) / panel;
   }
-  bool par = chunks < 64;
-  put(&pre, "%s.0 %s", V, par ? "par " : "");
-  chunks *= (extent_or(c.v, 1024) + panel - 1) / panel;
-  if (M) put(&pre, "%s.0 %s", M, par && chunks < 32 ? "par " : "");
+  if (M) put(&pre, "%s.0 %s", M, chunks < 32 ? "par " : "");
   put(&red, "%s", "");
   Text inner = {0};
   put(&inner, "%s", "");
