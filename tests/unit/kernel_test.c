@@ -257,6 +257,46 @@ static void test_bad_text(void **state) {
   diagnostic_sink = sink;
 }
 
+// Schedules that would change results, or say nothing sensible, each with words of the message.
+static const char *got_text;
+static void keep_text(const Diagnostic *d) { got_text = d->text; }
+
+static void test_refused(void **state) {
+  (void)state;
+  static const char *const stages =
+      "kernel k(in X: f32[R,N], out Y: f32[R], out Z: f32[R,N]) where R in 1..64, N in 1..64 {\n"
+      "  temp s: f32[R]\n  temp h: f32[R,N]\n  temp b: f32[R,N]\n"
+      "  b: for r: R, j: N { b[r,j] = X[r,j] }\n"
+      "  s0: for r: R { s[r] = 0.0 }\n"
+      "  s: for r: R, j: N reduce { accum add s[r] <- b[r,j] }\n"
+      "  y: for r: R { Y[r] = s[r] }\n"
+      "  h: for r: R, t: N ordered { h[r,t] = h[r,t - 1]{t - 1} + b[r,t] }\n"
+      "  z: for r: R, t: N { Z[r,t] = h[r,t + 1]{N - t - 2} }\n"
+      "  schedule {\n    split r of r 4\n    split j of j\n    split t of t\n    split u of t 4\n    split v of r\n%s\n  }\n}\n";
+  static const char *const rows[][2] = {
+      {"s: j r.0 r.1\n    y: j | r.0 r.1", "partial results"},
+      {"s0: j r.0 r.1\n    s: j | r.0 r.1", "inside its reduce band"},
+      {"s: t r.0 r.1 j\n    y: t | r.0 r.1\n    h: t | v", "accumulate again"},
+      {"h: v t\n    z: v t |", "other iterations"}, // ahead of an ordered band
+      {"h: t par v", "ordered axis"},
+      {"h: r.0 u.0 r.1 u.1 vec", "ordered axis"},
+      {"y: t par r.0 r.1\n    h: t | v", "same cells at once"},
+      {"z: r.0 r.1 t vec", "vec band"},
+      {"b: r.1 r.0 j", "comes before"},
+      {"s0: t r.0 r.1", "has its axis"},
+      {"y: r.0", "keeps extent"},
+  };
+  void (*sink)(const Diagnostic *) = diagnostic_sink;
+  diagnostic_sink = keep_text;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    got_text = "";
+    assert_int_equal(protect(build_text, fmt(stages, rows[i][0])), EXIT_INVALID);
+    if (!strstr(got_text, rows[i][1])) fail_msg("'%s' does not say '%s'", got_text, rows[i][1]);
+  }
+  diagnostic_sink = sink;
+  assert_int_equal(protect(build_text, fmt(stages, "h: v t\n    z: v | t")), EXIT_OK);
+}
+
 static bool verifier_objects(const char *text) { // in a child: bug() aborts
   pid_t child = fork();
   if (child == 0) {
@@ -285,6 +325,6 @@ static void test_verifier(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_files),    cmocka_unit_test(test_rfactor), cmocka_unit_test(test_copy_and_move),
                                      cmocka_unit_test(test_ordered),  cmocka_unit_test(test_lets),    cmocka_unit_test(test_hash),
-                                     cmocka_unit_test(test_bad_text), cmocka_unit_test(test_verifier)};
+                                     cmocka_unit_test(test_bad_text), cmocka_unit_test(test_refused), cmocka_unit_test(test_verifier)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
