@@ -72,7 +72,8 @@ struct Ex {
 };
 // A let: an ATOM_LET whose def is a LetDef; its value is (int64) value clamped into lo..hi, where hi is `limit - 1` at run time if limit is
 // given (a dim; the atom's own hi is then only its upper bound). When the value leaves that range and site >= 0, the run reports E_DATA at
-// that site with the value. So Gather needs no branch, and reads nothing out of range. A limit of 0 clamps to 0 (nothing is stored then).
+// that site with the value, but only where the predicates of its statement hold. So Gather needs no branch, and reads nothing out of
+// range. A limit of 0 clamps to 0 (nothing is stored then).
 typedef struct LetDef {
   Ex *value;        // i32 or i64
   IExpr *limit;     // NULL: the atom's lo..hi are exact
@@ -143,7 +144,7 @@ typedef struct StageSched { // shared: leading bands in common with the stage be
   uint8_t nband, shared;
   Band band[MAX_BANDS];
 } StageSched;
-typedef struct Store {      // where a temp lives: depth bands outside the alloc (-1: as deep as possible)
+typedef struct Store {      // where a temp lives: depth bands outside the alloc (-1: as deep as possible); at depth 0 always the arena
   Buf *temp;
   Space space;
   int depth;
