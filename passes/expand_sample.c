@@ -261,3 +261,61 @@ void expand_roi_align(const B *b) {
   y = reduce(b, greatest ? OP_ReduceMax : OP_ReduceMean, reshape(b, y, dims), INTS(3, 5), false);
   give(b, 0, cast(b, y, dtype(in(b, 0))));
 }
+
+/* ---- CropAndResize: boxes [y1,x1,y2,x2] in units of the image, corners on corners; places outside get extrapolation_value ---- */
+static Value *crop_places(const B *b, Value *boxes, Value *last, int64_t n, int a) { // [R,n]
+  Value *from = slice(b, boxes, 1, a, a + 1), *to = slice(b, boxes, 1, 2 + a, 3 + a);
+  if (n == 1) return mul(b, mul(b, add(b, from, to), num_like(b, from, 0.5)), last);
+  double *at = NEWN(double, n);
+  for (int64_t i = 0; i < n; i++) at[i] = (double)i / (double)(n - 1);
+  return mul(b, add(b, from, mul(b, sub(b, to, from), floats(b, dtype(from), 1, &n, at))), last);
+}
+
+void expand_crop_and_resize(const B *b) {
+  Value *x = wide(b, in(b, 0)), *boxes = cast(b, in(b, 1), dtype(x)), *outside = NULL;
+  const int64_t *out;
+  int n;
+  if (!value_ints(in(b, 3), &n, &out) || n != 2) cannot(b, "crop_size must be known at compile time");
+  Sampler s = {.naxis = 2, .mode = attr_is(b->at, "mode", "nearest") ? NEAREST : LINEAR, .edge = EDGE_BORDER};
+  s.image = reshape_to(b, gather(b, x, in(b, 2), 0), INTS(0, 0, -1)); // [R,C,cells]
+  Value *grid = join(b, VALUES(dim_of(b, boxes, 0), ints(b, INTS(out[0], out[1]))));
+  for (int a = 0; a < 2; a++) {
+    s.size[a] = dim_of(b, x, 2 + a);
+    Value *last = sub(b, cast(b, s.size[a], dtype(x)), num_like(b, x, 1)), *p = crop_places(b, boxes, last, out[a], a);
+    s.place[a] = reshape_to(b, expand_to(b, unsqueeze(b, p, 1, (int64_t[]){a ? 1 : 2}), grid), INTS(0, 1, -1));
+    Value *off = op2(b, OP_Or, op2(b, OP_Less, s.place[a], num_like(b, x, 0)), op2(b, OP_Greater, s.place[a], last));
+    outside = outside ? op2(b, OP_Or, outside, off) : off;
+  }
+  Value *y = sample(b, &s);
+  y = where(b, outside, num_like(b, y, attr_float(b->at, "extrapolation_value")), y);
+  y = reshape(b, y, join(b, VALUES(dim_of(b, boxes, 0), dim_of(b, x, 1), ints(b, INTS(out[0], out[1])))));
+  give(b, 0, cast(b, y, dtype(in(b, 0))));
+}
+
+/* ---- MaxRoiPool: each bin takes the maximum of the cells it covers; boxes are rounded to cells first ---- */
+// Does bin i of axis a of each box cover cell j? bool [R,bins,cells]
+static Value *covered(const B *b, Value *boxes, Value *size, int64_t bins, int a) {
+  Value *scale = num_like(b, boxes, attr_float(b->at, "spatial_scale")), *one = num_like(b, boxes, 1), *zero = num_like(b, boxes, 0);
+  Value *half = num_like(b, boxes, 0.5), *n = cast(b, size, dtype(boxes));
+  Value *from = op1(b, OP_Floor, add(b, mul(b, slice(b, boxes, 1, 2 - a, 3 - a), scale), half)); // roi: batch, x1, y1, x2, y2
+  Value *to = op1(b, OP_Floor, add(b, mul(b, slice(b, boxes, 1, 4 - a, 5 - a), scale), half));
+  Value *step = quo(b, op2(b, OP_Max, add(b, sub(b, to, from), one), one), num_like(b, boxes, (double)bins));
+  Value *i = cast(b, count_up(b, int1(b, bins)), dtype(boxes)), *j = cast(b, count_up(b, size), dtype(boxes));
+  Value *lo = add(b, op1(b, OP_Floor, mul(b, i, step)), from),
+        *hi = add(b, op1(b, OP_Ceil, mul(b, add(b, i, one), step)), from); // [R,bins]
+  lo = op2(b, OP_Min, op2(b, OP_Max, lo, zero), n), hi = op2(b, OP_Min, op2(b, OP_Max, hi, zero), n);
+  lo = unsqueeze(b, lo, INTS(2)), hi = unsqueeze(b, hi, INTS(2));
+  return op2(b, OP_And, op2(b, OP_GreaterOrEqual, j, lo), op2(b, OP_Less, j, hi));
+}
+
+void expand_max_roi_pool(const B *b) {
+  Value *x = in(b, 0), *boxes = cast(b, in(b, 1), DT_F32);
+  const int64_t *out;
+  if (attr_ints(b->at, "pooled_shape", &out) != 2) cannot(b, "pooled_shape must have two entries");
+  Value *image = gather(b, x, cast(b, pick(b, in(b, 1), 1, 0), DT_I64), 0);                       // [R,C,H,W]
+  Value *rows_in = unsqueeze(b, covered(b, boxes, dim_of(b, x, 2), out[0], 0), INTS(1, 3, 5));    // [R,1,PH,1,H,1]
+  Value *columns_in = unsqueeze(b, covered(b, boxes, dim_of(b, x, 3), out[1], 1), INTS(1, 2, 4)); // [R,1,1,PW,1,W]
+  Value *on = op2(b, OP_And, rows_in, columns_in), *none = num_like(b, x, -INFINITY);
+  Value *y = reduce(b, OP_ReduceMax, where(b, on, unsqueeze(b, image, INTS(2, 3)), none), INTS(4, 5), false);
+  give(b, 0, where(b, op2(b, OP_Equal, y, none), num_like(b, y, 0), y)); // an empty bin gives 0
+}
