@@ -55,12 +55,14 @@ static const Term *find(const Sum *s, const Term *want) {
   return NULL;
 }
 
-// Has the sum enough of q * x, judged by x's leading term?
+// Has the sum a term that belongs to q * x, and enough of it?
 static bool holds(const Sum *s, int64_t q, const IExpr *x) {
-  if (!x->n) return false;
-  const Term *l = lead_of(x), *t = find(s, l);
-  __int128 want = (__int128)q * l->coef;
-  return t && (want > 0) == (t->coef > 0) && (want > 0 ? t->coef >= want : t->coef <= want);
+  for (int i = 0; i < x->n; i++) {
+    const Term *t = find(s, &x->t[i]);
+    __int128 want = (__int128)q * x->t[i].coef;
+    if (t && (want > 0) == (t->coef > 0) && (want > 0 ? t->coef >= want : t->coef <= want)) return true;
+  }
+  return false;
 }
 
 static bool minus(Sum *s, int64_t q, const IExpr *x) { // s -= q*x; false: overflow
@@ -334,7 +336,7 @@ static IExpr *eliminate(IExpr *e) { // the newest variable
 
 static int64_t find_lower(IExpr *e, int depth) {
   int64_t best = e->lo;
-  bool negative = false;
+  bool negative = e->k < 0 && e->hard;
   for (int i = 0; i < e->n; i++) negative |= e->t[i].coef < 0 || e->t[i].fac[0]->lo < 0;
   if (best >= 0 || !negative || !depth) return best;
   if (e->newest) best = max_k(best, lower(eliminate(e), depth));
