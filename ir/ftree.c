@@ -117,5 +117,5 @@ IExpr *ix_float(FTree *t) {
   Ratio r = ratio(t);
   if (r.q) return ix_truncdiv(r.p, ix(r.q));
   if (t->op == FT_CONST) return ix(t->c > -0x1p62 && t->c < 0x1p62 ? (int64_t)t->c : t->c > 0 ? IX_INF : -IX_INF);
-  return float_atom(t, (uint64_t)t->id * 0x9e3779b97f4a7c15u, NULL);
+  return float_atom(t);
 }

@@ -408,8 +408,15 @@ IExpr *ix_let(Sym name, void *def, int64_t lo, int64_t hi) {
   return ix_atom(p);
 }
 
-IExpr *float_atom(FTree *f, uint64_t shape, Atom *newest) {
-  Atom want = {.kind = ATOM_FLOAT, .def = f, .lo = -IX_INF, .hi = IX_INF, .shape = shape, .newest = newest}, *p = find_atom(&want);
+static uint64_t tree_shape(const FTree *t) {
+  uint64_t c, h;
+  memcpy(&c, &t->c, sizeof c);
+  h = mix(mix((uint64_t)t->op * 2 + t->f64, c), t->i ? expr_shape(t->i) : 0);
+  return mix(mix(h, t->a ? tree_shape(t->a) : 0), t->b ? tree_shape(t->b) : 0);
+}
+
+IExpr *float_atom(FTree *f) {
+  Atom want = {.kind = ATOM_FLOAT, .def = f, .lo = -IX_INF, .hi = IX_INF, .shape = tree_shape(f)}, *p = find_atom(&want);
   if (!p) link_atom(p = add_atom(want));
   return ix_atom(p);
 }

@@ -19,7 +19,7 @@ int64_t content(const IExpr *, bool with_constant);          // gcd of the coeff
 bool leads_negative(const IExpr *);                          // sign of the leading term, in an order equal in every run
 IExpr *exact_div(IExpr *p, IExpr *q);                        // the polynomial quotient, or NULL
 IExpr *scale_down(IExpr *, int64_t k);                       // coefficients divided, the constant floored
-IExpr *float_atom(FTree *, uint64_t shape, Atom *newest);
+IExpr *float_atom(FTree *);
 int64_t floor_div(int64_t a, int64_t b);
 int64_t saturate(__int128);
 IExpr *rebuild(IExpr *, IExpr *(*f)(Atom *, void *), void *u); // replaces top-level atoms by f's answer
