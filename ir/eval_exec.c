@@ -1,4 +1,5 @@
 // eval_exec.c - runs a planned statement over its lanes, a block of at most LANES at a time.
+#include "clones.h"
 #include "eval_internal.h"
 #include <math.h>
 #include <string.h>
@@ -344,12 +345,6 @@ static void run_effect(Plan *p, Lit lit, uint8_t *m) {
 }
 
 /* ---- products of plain f32 loads, in place ---- */
-
-#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(TENON_ASAN)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
 
 CLONES static void fma_run(float *r, int64_t rs, const float *x, int64_t xs, const float *y, int64_t ys, int n) {
   if (rs == 0) { // one cell

@@ -3,22 +3,10 @@
 // Floats: compiled without contraction (-ffp-contract=off), so a product and a sum are two roundings; fma is one. The loops are plain so
 // that the compiler vectorises them; on x86 it also makes copies for newer processors (fma and the rounding modes are one instruction
 // there), which changes no result.
+#include "clones.h"
 #include "scalar.h"
 #include <math.h>
 #include <string.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define CLONES
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CLONES
-#endif
-#endif
-#if !defined(CLONES) && defined(__x86_64__) && defined(__linux__)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif !defined(CLONES)
-#define CLONES
-#endif
 
 // One loop over the lanes; x, y, z are the operands' lanes, of type T; the result has type R.
 #define EACH(R, T, e)                                                                                                                      \

@@ -36,6 +36,9 @@ static Emulation emulation(const char *text) {
   const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", *here = __FILE__, *cc = getenv("CC") ? getenv("CC") : "cc";
   const char *base = fmt("%s/tenon_cuda_%d_%d", dir, (int)getpid(), serial++), *c = fmt("%s.c", base), *so = fmt("%s.so", base);
   const char *include = fmt("-I%.*s", (int)(strrchr(here, '/') - here), here);
+#ifdef SOURCE_DIR
+  include = "-I" SOURCE_DIR "/tests/cuda";
+#endif
   FILE *f = fopen(c, "w");
   if (!f) bug("cannot write %s", c);
   fprintf(f, "#include \"emu.h\"\n%s", text);
