@@ -27,6 +27,15 @@ static bool static_bytes(const Value *v, int64_t *bytes) { // of a tensor whose 
   return true;
 }
 
+// Only rows of it are read: a table that grows when it is computed (dequantised, widened) is better computed row by row.
+static bool read_in_part(const Value *v) {
+  for (int i = 0; i < v->nuser; i++) {
+    const Node *u = v->user[i];
+    if ((u->op->id != OP_Gather && u->op->id != OP_GatherND) || u->in[0] != v || u->in[1] == v) return false;
+  }
+  return v->nuser > 0 && !is_output(v);
+}
+
 static bool small_enough(const Node *n) {
   int64_t in = 0, out = 0, bytes;
   for (int i = 0; i < n->nin; i++)
@@ -36,7 +45,9 @@ static bool small_enough(const Node *n) {
     if (!static_bytes(n->out[i], &bytes)) return false;
     out += bytes;
   }
-  return out <= FOLD_MAX && (out <= FOLD_FREE || out <= FOLD_GROWTH * in);
+  if (out <= FOLD_FREE) return true;
+  if (out > in && n->nout == 1 && read_in_part(n->out[0])) return false;
+  return out <= FOLD_MAX && out <= FOLD_GROWTH * in;
 }
 
 static void fold_node(Node *n, void *u) {
