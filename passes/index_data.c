@@ -30,7 +30,8 @@ Ex *index_gather_nd(Lower *L, Node *n, int out, IExpr *const *idx) {
   Value *x = n->in[0], *k = n->in[1];
   int b = (int)attr_int(n, "batch_dims"), q = rank_of(k);
   int64_t tuple;
-  if (!ix_const(dim(k, q - 1), &tuple)) fail(EXIT_UNSUPPORTED, "lower.gathernd", node_where(n), "the last dim of GatherND's indices must be known");
+  if (!ix_const(dim(k, q - 1), &tuple))
+    fail(EXIT_UNSUPPORTED, "lower.gathernd", node_where(n), "the last dim of GatherND's indices must be known");
   IExpr *at[MAX_RANK] = {0}, *ki[MAX_RANK] = {0};
   for (int d = 0; d < b; d++) at[d] = idx[d];
   for (int d = 0; d < q - 1; d++) ki[d] = idx[d];
@@ -110,7 +111,8 @@ static double greatest(DType t) { // finite value of the small float types that 
   switch (t) {
   case DT_F8E4M3FN: return 448;
   case DT_F8E4M3FNUZ: return 240;
-  case DT_F8E5M2: case DT_F8E5M2FNUZ: return 57344;
+  case DT_F8E5M2:
+  case DT_F8E5M2FNUZ: return 57344;
   case DT_F4E2M1: return 6;
   case DT_F6E2M3: return 7.5;
   case DT_F6E3M2: return 28;
@@ -123,9 +125,20 @@ Ex *ex_round_saturating(DType to, Ex *e, bool saturate) {
     e = ex_op(S_max, ex_op(S_min, e, ex_f(e->type, m), NULL), ex_f(e->type, -m), NULL); // both keep NaN
   return ex_cast_storage(e->type, to, e);
 }
+// Float8E8M0 holds powers of two; unless round_mode asks for the nearest, the next one above or below is made here, from f32's bits.
+static Ex *to_power_of_two(Node *n, Ex *x) {
+  bool up = attr_is(n, "round_mode", "up");
+  Ex *f = ex_cast(DT_F32, x), *b = ex_op(S_bits, f, NULL, NULL);
+  Ex *r = ex_op(S_and, up ? ex_op(S_add, b, ex_i(DT_I32, 0x7fffff), NULL) : b, ex_i(DT_I32, 0x7f800000), NULL);
+  if (up && attr_int(n, "saturate")) r = ex_op(S_min, r, ex_i(DT_I32, 0x7f000000), NULL); // 2^127 is the greatest
+  Ex *above = ex_op(S_lt, ex_i(DT_I32, up ? 0x400000 : 0x7fffff), b, NULL), *finite = ex_op(S_lt, b, ex_i(DT_I32, 0x7f800000), NULL);
+  return ex_op(S_select, ex_op(S_and, above, finite, NULL), ex_op(S_bits, r, NULL, NULL), f); // tiny, negative, NaN: as they are
+}
 Ex *index_cast(Lower *L, Node *n, int out, IExpr *const *idx) {
   DType from = n->in[0]->type->dtype, to = n->out[out]->type->dtype;
   Ex *e = pull(L, n->in[0], idx);
+  if (to == DT_F8E8M0 && from != to && !attr_is(n, "round_mode", "nearest"))
+    e = to_power_of_two(n, ex_cast_storage(from, DT_F32, e)), from = DT_F32;
   if (!greatest(to) || from == to) return ex_cast_storage(from, to, e);
   if (e->type != DT_F32 && e->type != DT_F64) e = ex_cast_storage(from, DT_F32, e);
   return ex_round_saturating(to, e, attr_int(n, "saturate") != 0);
@@ -133,7 +146,8 @@ Ex *index_cast(Lower *L, Node *n, int out, IExpr *const *idx) {
 Ex *ex_reinterpret(DType from, DType to, Ex *e) {
   if (from == to) return e;
   bool ff = dtypes[from].is_float, tf = dtypes[to].is_float;
-  if (dtypes[from].bits != dtypes[to].bits) fail(EXIT_UNSUPPORTED, "lower.bitcast", NOWHERE, "BitCast between %s and %s", dtypes[from].name, dtypes[to].name);
+  if (dtypes[from].bits != dtypes[to].bits)
+    fail(EXIT_UNSUPPORTED, "lower.bitcast", NOWHERE, "BitCast between %s and %s", dtypes[from].name, dtypes[to].name);
   if (!ff && !tf) return to == DT_BOOL ? ex_cast(DT_BOOL, e) : ex_cast_storage(from, to, e);
   if (dtypes[from].bits >= 32 && (from == DT_F32 || from == DT_F64 || to == DT_F32 || to == DT_F64)) {
     if (!ff && dtypes[from].bits == 32) e = ex_cast(DT_I32, e); // u32 is kept in i64

@@ -52,8 +52,8 @@ static const Lowering *string_lowering(const Node *n) {
     OpId op;
     bool always;
     Lowering lowering;
-  } row[] = {{OP_Equal, false, LOWER_HOST(string_equal)},       {OP_Unique, false, LOWER_HOST(unique)},
-             {OP_LabelEncoder, true, LOWER_HOST(label_encoder)}, {OP_CategoryMapper, true, LOWER_HOST(category_mapper)},
+  } row[] = {{OP_Equal, false, LOWER_HOST(string_equal)},           {OP_Unique, false, LOWER_HOST(unique)},
+             {OP_LabelEncoder, true, LOWER_HOST(label_encoder)},    {OP_CategoryMapper, true, LOWER_HOST(category_mapper)},
              {OP_OneHotEncoder, true, LOWER_HOST(one_hot_encoder)}, {OP_TfIdfVectorizer, true, LOWER_HOST(tfidf)}};
   static const Lowering from_string = LOWER_HOST(string_to_number), to_string = LOWER_HOST(number_to_string);
   if (n->op->id == OP_Cast && has_strings(n)) return n->out[0]->type->dtype == DT_STR ? &to_string : &from_string;
@@ -181,7 +181,9 @@ int lower_site_input(Lower *L, const Node *n, Value *from, const char *text, IEx
   for (int i = 0; from && !from->def && i < p->nin; i++)
     if (p->in[i].buf == vinfo(from)->hbuf) s.input = i;
   for (int i = 0; i < p->nsite; i++) // one site per node and bound
-    if (p->site[i].node == s.node && p->site[i].text == s.text && p->site[i].lo == lo && p->site[i].hi == hi && p->site[i].op == s.op && p->site[i].node_name == s.node_name) return i;
+    if (p->site[i].node == s.node && p->site[i].text == s.text && p->site[i].lo == lo && p->site[i].hi == hi && p->site[i].op == s.op &&
+        p->site[i].node_name == s.node_name)
+      return i;
   PUSH(p->site, p->nsite, p->csite, s);
   return p->nsite - 1;
 }
@@ -194,7 +196,13 @@ void lower_begin(Lower *L, const char *name) {
 static Buf *param(Lower *L, Value *v, BufKind kind) {
   VInfo *i = vinfo(v);
   HBuf *h = lower_value(L, v);
-  Buf *b = kernel_buf(L->k, sym_fmt("%s%d", kind == BUF_OUT ? "y" : kind == BUF_CONST ? "w" : "x", L->narg), kind, v->type->dtype, v->type->rank, v->type->dim);
+  Buf *b = kernel_buf(L->k,
+                      sym_fmt("%s%d",
+                              kind == BUF_OUT     ? "y"
+                              : kind == BUF_CONST ? "w"
+                                                  : "x",
+                              L->narg),
+                      kind, v->type->dtype, v->type->rank, v->type->dim);
   PUSH(L->arg, L->narg, L->carg, h);
   i->buf = b, i->kernel = L->serial;
   return b;
@@ -303,7 +311,8 @@ static void lower_node(Lower *L, Node *n) {
   const Lowering *w = lowering(n);
   L->node = n;
   if (!w) {
-    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s%s%s has no lowering", n->op->domain, *n->op->domain ? "." : "", n->op->name);
+    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s%s%s has no lowering", n->op->domain,
+           *n->op->domain ? "." : "", n->op->name);
     return;
   }
   if (w->nest) {
@@ -329,8 +338,8 @@ static void load_elements(Lower *L, const Graph *g, const Node *n) {
     if (n) s->site = lower_site(L, n, "value %v is not in [%l,%h]", ix(l->sym->lo), ix(l->sym->hi));
   }
 }
-// What a requirement says in symbols that somebody sets: one that infer found equal to others has gone from all types, and where it named an
-// input's dim, that very equality is checked when the inputs are.
+// What a requirement says in symbols that somebody sets: one that infer found equal to others has gone from all types, and where it named
+// an input's dim, that very equality is checked when the inputs are.
 static IExpr *successor(Atom *a, void *u) {
   (void)u;
   if (a->kind != ATOM_SYM || a->def || a->bound) return NULL;
@@ -389,11 +398,21 @@ static void collect_type(Program *p, const Type *t) {
 }
 static void collect_body(Program *p, HStmt *s) {
   for (; s; s = s->next) {
-    if (s->sym) collect_atom(s->sym, p);
+    if (s->sym && s->kind != HS_SET) collect_atom(s->sym, p);
     collect(p, s->expr), collect(p, s->index), collect(p, s->keep);
     if (s->kind == HS_LAUNCH)
       for (int i = 0; i < s->kernel->nsym; i++) collect(p, s->arg[i]);
     collect_body(p, s->body), collect_body(p, s->other);
+  }
+}
+// Elements that nothing asks for need not be fetched, nor lie in a range.
+static void drop_unused_sets(const Program *p, HStmt **at) {
+  for (HStmt *s; (s = *at);) {
+    bool used = s->kind != HS_SET;
+    for (int i = 0; i < p->nsym && !used; i++) used = p->sym[i] == s->sym;
+    drop_unused_sets(p, &s->body), drop_unused_sets(p, &s->other);
+    if (used) at = &s->next;
+    else *at = s->next;
   }
 }
 static void symbols(Program *p) {
@@ -403,6 +422,7 @@ static void symbols(Program *p) {
   for (int i = 0; i < p->nrequire; i++) collect(p, p->require[i].expr);
   for (int i = 0; i < p->nsite; i++) collect(p, p->site[i].lo), collect(p, p->site[i].hi);
   collect_body(p, p->body);
+  drop_unused_sets(p, &p->body);
   Atom **order = NEWN(Atom *, p->nsym + 1); // entry symbols first, otherwise in order of discovery (definitions before uses)
   int n = 0;
   for (int late = 0; late < 2; late++) {
@@ -416,11 +436,17 @@ static void symbols(Program *p) {
 /* ---- names for expressions of symbols that the run sets ---- */
 static bool depends(IExpr *e, const Atom *a);
 static void depends_atom(Atom *x, void *u) {
-  struct { const Atom *a; bool yes; } *d = u;
+  struct {
+    const Atom *a;
+    bool yes;
+  } *d = u;
   d->yes |= x == d->a || (x->kind == ATOM_SYM && x->def && depends(x->def, d->a));
 }
 static bool depends(IExpr *e, const Atom *a) {
-  struct { const Atom *a; bool yes; } d = {a, false};
+  struct {
+    const Atom *a;
+    bool yes;
+  } d = {a, false};
   ix_atoms(e, depends_atom, &d);
   return d.yes;
 }

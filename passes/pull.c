@@ -88,7 +88,7 @@ Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
     fail(EXIT_UNSUPPORTED, "lower.dtype", L->node ? node_where(L->node) : NOWHERE, "a kernel cannot read a value of type %s",
          type_str(v->type));
   if (v->data && tensor_count(v->data) == 1 && v->type->dtype != DT_C64 && v->type->dtype != DT_C128) return constant_element(v, 0);
-  if (v->elem && !v->data) return known_element(L, v, idx);
+  if (v->elem && !v->data && !vinfo(v)->loaded) return known_element(L, v, idx); // what is loaded for the host is read whole here
   if (L->record) return record(L, v, idx);
   VInfo *i = vinfo(v);
   if (i->where == RES_TEMP) { // a temp has only the axes whose extent is not 1
