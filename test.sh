@@ -65,7 +65,7 @@ step format format
 step unit unit "$build"
 step cli $python tests/cli.py --build "$build"
 step golden golden
-[ -f tests/hostile/run.py ] && step hostile $python tests/hostile/run.py --build "$build"
+[ -f tests/hostile/run.py ] && step hostile $python tests/hostile/run.py "$build/tenon" check
 step samples samples
 step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval
