@@ -108,6 +108,18 @@ class Cuda(Eval):
         super().__init__(build, scratch, ["--cuda", *options])
 
 
+def flat(values, like=None):
+    """Tensors of outputs, those of sequences one by one (the suite's comparison cannot take a sequence of scalars); no value where none is wanted."""
+    like = values if like is None else like
+    for v, w in zip(values, like):
+        if isinstance(w, list):
+            assert isinstance(v, list) and len(v) == len(w), f"not a sequence of {len(w)}"
+            yield from flat(v, w)
+        elif w is not None:
+            assert v is not None and not isinstance(v, list), "no tensor"
+            yield v
+
+
 def compare(name, meta, inputs, wanted, got, run):
     """With the suite's own comparison, or the property that stands for it."""
     rule = properties.rule_of(name)
@@ -115,8 +127,9 @@ def compare(name, meta, inputs, wanted, got, run):
         if rule:
             rule(meta, inputs, wanted, got, run)
             return
-        keep = [i for i, w in enumerate(wanted) if w is not None]
-        Runner.assert_similar_outputs([wanted[i] for i in keep], [got[i] for i in keep], meta["rtol"], meta["atol"])
+        assert len(wanted) <= len(got), f"{len(got)} outputs, not {len(wanted)}"
+        for want, have in zip(flat(wanted), flat(got, like=wanted)):
+            Runner.assert_similar_outputs([want], [have], meta["rtol"], meta["atol"])
     except AssertionError as e:
         text = " ".join(str(e).split())
         raise Failed("compare", text[:300]) from None
