@@ -24,6 +24,7 @@ void pass_bind(Graph *, const Options *);     // --dim, --shape: ranges of symbo
 void pass_infer(Graph *);                     // types of all values, shape values as elem, facts; fails on contradictions. Runs again after expand
 void pass_simplify(Graph *, const Options *); // no-ops, known values to constants, algebraic identities, BatchNorm into Conv, ..
 void pass_fold(Graph *);                      // nodes whose operands are constants, by the interpreter, within size limits
+void pass_gradient(Graph *);                  // Gradient: derivatives of values that it names, by reverse mode
 void pass_sizes(Graph *);                     // sizes that come from run-time floats: computed by integer nodes
 void pass_expand(Graph *, const Options *);   // EXPAND rows -> graph ops, until none is left
 void pass_cse(Graph *);

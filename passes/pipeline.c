@@ -39,6 +39,7 @@ typedef struct PassRow {
 static const PassRow table[] = {
     {.name = "bind", .graph_with = pass_bind},
     {.name = "infer", .graph = pass_infer, .gives = TYPES},
+    {.name = "gradient", .graph = pass_gradient, .needs = TYPES},
     {.name = "simplify", .graph_with = pass_simplify, .needs = TYPES, .optional = true},
     {.name = "fold", .graph = pass_fold, .needs = TYPES, .gives = FOLDED},
     {.name = "dce", .graph = pass_dce, .optional = true},
