@@ -198,12 +198,12 @@ typedef struct RegIndex {
   const Buf *b;
 } RegIndex;
 
-static void check_reg_atom(Atom *a, void *u) { // law 2
+static void check_reg_atom(Atom *a, void *u) { // law 2; threads have registers of their own
   const RegIndex *r = u;
   if (a->kind != ATOM_VAR) WRONG(r->v, "a register index of %s depends on %s", r->b->name, a->name ? a->name : "a quotient");
   for (int i = 0; i < r->v->nloop; i++) {
     LoopMap m = r->v->loop[i].t->map;
-    if (ix_is_atom(r->v->loop[i].t->var) == a && m != MAP_UNROLL && m != MAP_VEC && m != MAP_DOT && m != MAP_TR)
+    if (ix_is_atom(r->v->loop[i].t->var) == a && m != MAP_UNROLL && m != MAP_VEC && m != MAP_DOT && m != MAP_TR && m < MAP_THREAD_X)
       WRONG(r->v, "the register %s is indexed by %s, a rolled loop", r->b->name, a->name);
   }
 }

@@ -1,9 +1,9 @@
 // sched_cuda.c - schedules for a GPU: every stage's work on blocks and threads, with bits that depend on the shape alone.
 //
-// Three shapes, simplest first. Stages over one set of spatial axes: a thread for each cell, the contiguous axis on the threads. Stages
-// that have rows in common (softmax, norms, attention): a block for each row, its inner axes on the threads, folds down the row by lanes
-// that halve in shared memory. Otherwise each stage is a kernel of its own. Fast kernels (tiles in shared memory and registers, tensor
-// cores) are further shapes.
+// Four shapes. A matrix product and what follows it: tiles of the operands in shared memory, 4x4 results of each thread in registers. Other
+// stages over one set of spatial axes: a thread for each cell, the contiguous axis on the threads. Stages that have rows in common
+// (softmax, norms, attention): a block for each row, its inner axes on the threads, folds down the row by lanes that halve in shared
+// memory. Otherwise each stage is a kernel of its own. Tensor cores are a further shape.
 #include "passes/schedule.h"
 #include <string.h>
 
@@ -71,6 +71,104 @@ static void cells(Sched *s) {
     for (int j = 0, m = stage_reduced(k->stage[i], red); j < m; j++) put(&t, " %s", sched_axis(s, red[j], ""));
     sched_bands(k, k->stage[i]->name, t.p);
   }
+}
+
+/* ---- a matrix product: 32x32 results a block of 8x8 threads, 16 steps of the sum at a time ---- */
+
+typedef struct Product {
+  Stage *upd;
+  Ex *a, *b; // loads: a has the rows, b the columns
+  IExpr *m, *n, *k, *outer[MAX_AXES];
+  int nouter;
+} Product;
+
+static bool uses(const Ex *load, const IExpr *axis) {
+  for (int d = 0; d < load->buf->rank; d++)
+    if (load->ix[d] == axis) return true;
+  return false;
+}
+static bool plain(const Ex *load) { // read at axes and expressions without them, unconditionally, from outside the kernel
+  if (!load || load->npred || load->cond || load->buf->kind == BUF_TEMP) return false;
+  for (int d = 0; d < load->buf->rank; d++)
+    if (!ix_is_atom(load->ix[d]) && !ix_const(load->ix[d], NULL)) return false;
+  return true;
+}
+static int readers(const Kernel *k, const Buf *b) {
+  int n = 0;
+  for (int i = 0; i < k->nstage; i++) {
+    Ex *l[64];
+    for (int j = stage_loads(k->stage[i], l, 64) - 1; j >= 0; j--) n += l[j]->buf == b;
+  }
+  return n;
+}
+
+static bool find_product(const Kernel *k, Product *p) {
+  IExpr *ax[MAX_AXES], *red[MAX_AXES];
+  int folds = 0;
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i]->combine != C_SET) p->upd = k->stage[i], folds++;
+  Stage *u = p->upd;
+  if (folds != 1 || u->combine != C_add || u->val->op != S_mul || u->out->kind != BUF_TEMP || u->npred || u->cond ||
+      stage_reduced(u, red) != 1)
+    return false;
+  p->a = only_load(u->val->a[0]), p->b = only_load(u->val->a[1]), p->k = red[0];
+  if (!plain(p->a) || !plain(p->b) || p->a->buf == p->b->buf || readers(k, p->a->buf) != 1 || readers(k, p->b->buf) != 1) return false;
+  for (int i = stage_spatial(u, ax) - 1; i >= 0; i--) {
+    bool a = uses(p->a, ax[i]), b = uses(p->b, ax[i]);
+    if (a && !b && !p->m) p->m = ax[i];
+    else if (b && !a && !p->n) p->n = ax[i];
+    else p->outer[p->nouter++] = ax[i];
+  }
+  return p->m && p->n && uses(p->a, p->k) && uses(p->b, p->k) && extent_or(p->n, 64) >= 32 && extent_or(p->k, 64) >= 16;
+}
+
+// The copy of an operand's tile: its two axes on the threads.
+static void tile(Sched *s, Ex *load, const char *name, const Stage *upd, const char *bands, const IExpr *rows, const IExpr *columns,
+                 int depth) {
+  Kernel *k = s->k;
+  IExpr *index[MAX_RANK];
+  memcpy(index, load->ix, sizeof index);
+  Buf *t = stage_copy(k, load->buf, name, upd->name);
+  const Stage *copy = k->stage[stage_find(k, name)];
+  Text text = {0}, inner = {0};
+  put(&text, "%s", bands);
+  put(&inner, "%s", "");
+  for (int pass = 0; pass < 2; pass++) // thread.y around thread.x
+    for (int d = 0; d < t->rank; d++) {
+      bool y = index[d] == rows, x = index[d] == columns;
+      if (pass == 0 && !x && !y) put(&text, " %s", sched_axis(s, copy->ax[d], ""));
+      if (pass == 0 ? !y : !x) continue;
+      bool summed = index[d] == upd->ax[upd->nax - 1];
+      const char *split = sched_axis(s, copy->ax[d], summed ? "2" : "4");
+      put(&text, " %s.0 thread.%c", split, y ? 'y' : 'x');
+      put(&inner, " %s.1 unroll", split);
+    }
+  put(&text, "%s", inner.p);
+  sched_bands(k, name, text.p);
+  sched_store(k->sched, t, SPACE_SHARED, depth, NULL);
+}
+
+static bool tiles(Sched *s) {
+  Kernel *k = s->k;
+  Product p = {0};
+  if (!find_product(k, &p) || p.upd->ax[p.upd->nax - 1] != p.k) return false;
+  const char *m = sched_axis(s, p.m, "32,4"), *n = sched_axis(s, p.n, "32,4"), *q = sched_axis(s, p.k, "16");
+  Text grid = {0};
+  for (int i = 0; i < p.nouter; i++) put(&grid, "%s block.x ", sched_axis(s, p.outer[i], ""));
+  put(&grid, "%s.0 block.x %s.0 block.x", m, n);
+  const char *cells_of = fmt("%s.1 thread.y %s.1 thread.x", m, n), *inner = fmt("%s.2 unroll %s.2 unroll", m, n);
+  const char *steps = fmt("%s %s.0", grid.p, q);
+  tile(s, p.a, "tile_a", p.upd, fmt("%s | %s.0", grid.p, q), p.m, p.k, p.nouter + 3);
+  tile(s, p.b, "tile_b", p.upd, fmt("%s |", steps), p.k, p.n, p.nouter + 3);
+  for (int i = 0; i < k->nstage; i++) {
+    Stage *st = k->stage[i];
+    if (st == p.upd) sched_bands(k, st->name, fmt("%s | %s %s.1 %s", steps, cells_of, q, inner));
+    else if (strncmp(st->name, "tile_", 5) != 0) sched_bands(k, st->name, fmt("%s | %s %s", grid.p, cells_of, inner));
+  }
+  for (int i = 0; i < k->nbuf; i++)
+    if (k->buf[i]->kind == BUF_TEMP && strncmp(k->buf[i]->name, "tile_", 5) != 0)
+      sched_store(k->sched, k->buf[i], SPACE_REG, p.nouter + 2, NULL);
+  return true;
 }
 
 /* ---- one row, one block ---- */
@@ -177,6 +275,7 @@ void sched_cuda(Sched *s) {
     return;
   }
   sched_collapse(k);
-  if (same_spatial(k)) cells(s);
-  else if (!rows(s)) apart(s);
+  if (same_spatial(k)) {
+    if (!tiles(s)) cells(s);
+  } else if (!rows(s)) apart(s);
 }

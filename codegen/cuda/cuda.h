@@ -58,4 +58,6 @@ const Place *place_of(const Buf *);
 int thread_dim(const Tree *); // the dimension of a thread loop, -1
 void place_phase(Cuda *, const Tree *first, const Tree *end);
 /* phase.c */
+bool is_grid(const Tree *); // a par or block loop
+const Tree *next_grid(const Tree *);
 void print_phase(Cuda *, const Tree *first, const Tree *end, const char *name);

@@ -238,19 +238,22 @@ static void trees(Cuda *c, const Tree *t, Access *since) {
 
 /* ---- the grid ---- */
 
-static bool is_grid(const Tree *t) { return t->kind == T_FOR && (t->map == MAP_PAR || (t->map >= MAP_BLOCK_X && t->map <= MAP_BLOCK_Z)); }
-static bool is_chain(const Tree *t) { // the next loop inwards is grid too
-  return t->body && !t->body->next && is_grid(t->body) && !ix_has(t->body->ext, ix_is_atom(t->var));
+bool is_grid(const Tree *t) { return t->kind == T_FOR && (t->map == MAP_PAR || (t->map >= MAP_BLOCK_X && t->map <= MAP_BLOCK_Z)); }
+
+// The grid loop that is all of t's body, barriers aside; NULL: there is none.
+const Tree *next_grid(const Tree *t) {
+  const Tree *r = t->body;
+  if (!r || !is_grid(r) || ix_has(r->ext, ix_is_atom(t->var))) return NULL;
+  for (const Tree *q = r->next; q; q = q->next)
+    if (q->kind != T_SYNC) return NULL;
+  return r;
 }
 
 // Loops of the grid, innermost fastest, as parts of the block number; returns the body.
 static const Tree *grid_loops(Cuda *c, const Tree *t, const char *number) {
-  const Tree *loop[8], *body = t;
+  const Tree *loop[MAX_BANDS];
   int n = 0;
-  for (; n < 8; body = body->body) {
-    loop[n++] = body;
-    if (!is_chain(body)) break;
-  }
+  for (const Tree *g = t; g && n < MAX_BANDS; g = next_grid(g)) loop[n++] = g;
   for (int i = n - 1; i >= 0; i--) {
     const char *ext = c_index(c, loop[i]->ext), *name = variable(c, loop[i]), *left = fmt("g%d", c->serial++);
     if (i == 0) line(c, "const %s %s = (%s)%s;", int_type(loop[i]), name, int_type(loop[i]), number);

@@ -16,8 +16,6 @@ static const char *clean(const char *s) { // a C identifier
   return r;
 }
 
-static bool is_grid(const Tree *t) { return t->kind == T_FOR && (t->map == MAP_PAR || (t->map >= MAP_BLOCK_X && t->map <= MAP_BLOCK_Z)); }
-
 // What buffer i is in the tree: a parameter, or the storage allocated at the top level, which lives across phases. NULL: inside a phase.
 static Buf *global(const Kernel *k, int i) {
   if (k->buf[i]->kind != BUF_TEMP) return k->buf[i];
@@ -62,10 +60,7 @@ static IExpr *grid_size(const Tree *first, const Tree *end) {
   if (!is_grid(first)) return ix(1);
   IExpr *n = ix(0);
   for (const Tree *t = first; t != end; t = t->next) n = ix_add(n, t->ext);
-  for (const Tree *t = first; first->next == end && t->body && !t->body->next && is_grid(t->body); t = t->body) {
-    if (ix_has(t->body->ext, ix_is_atom(t->var))) break;
-    n = ix_mul(n, t->body->ext);
-  }
+  for (const Tree *t = next_grid(first); first->next == end && t; t = next_grid(t)) n = ix_mul(n, t->ext);
   return n;
 }
 
