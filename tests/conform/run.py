@@ -5,7 +5,7 @@
 
 llvm compiles to a shared library and calls it through the public ABI; eval lets the interpreter run the planned program, cuda does the same
 with the kernels as CUDA C on the CPU (tests/cuda/emu.h). Tests run in worker processes, so a crash costs one test. skip.txt lists the tests that are known to fail, a reason each; one of them that passes is an error,
-so the list only shrinks. The failures file groups what failed by its message: it is a work list. --docs writes docs/ops.md from the
+so the list only shrinks (a reason that begins with `slow:` keeps the test out of runs of all). The failures file groups what failed by its message: it is a work list. --docs writes docs/ops.md from the
 results of all backends that were run whole in this build folder.
 """
 import argparse
@@ -58,10 +58,16 @@ def suite(folder):
     return {d.name: json.loads((d / "meta.json").read_text()) for d in sorted(folder.iterdir()) if d.is_dir()}
 
 
-def skips():
-    """Name -> reason of the tests that are known to fail."""
+def skips(backend):
+    """Name -> reason of the tests that are known to fail: lines `NAME reason`, or `BACKEND:NAME reason` for one backend only."""
     lines = (HERE / "skip.txt").read_text().splitlines() if (HERE / "skip.txt").exists() else []
-    return dict(line.split(None, 1) for line in lines if line.strip() and not line.startswith("#"))
+    known = {}
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            name, why = line.split(None, 1)
+            if ":" not in name or name.startswith(backend + ":"):
+                known[name.split(":")[-1]] = why
+    return known
 
 
 # ---- workers ----
@@ -200,8 +206,11 @@ def main():
     folder = args.build / "conform"
     suite_folder = args.suite or folder / "suite"
     tests = suite(suite_folder)
-    known = skips()
+    known = skips(args.backend)
     names = [n for n in tests if re.search(args.regex, n) and (not args.operator or tests[n]["op"] == args.operator)]
+    if len(names) == len(tests):  # a run of all leaves out what takes minutes
+        names = [n for n in names if not known.get(n, "").startswith("slow:")]
+    whole = len(names) + sum(w.startswith("slow:") for w in known.values()) == len(tests)
     store = folder / f"results-{args.backend}.json"
     last = json.loads(store.read_text()) if store.exists() else {}
     if args.failed:
@@ -211,7 +220,7 @@ def main():
     took = time.monotonic() - began
 
     folder.mkdir(parents=True, exist_ok=True)
-    if len(names) == len(tests) or (args.failed and len(last) == len(tests)):
+    if whole or (args.failed and len(last) == len(tests)):
         store.write_text(json.dumps({**last, **results}))
     failed = {n: r for n, r in results.items() if not r["ok"]}
     path = args.failures or folder / f"failures-{args.backend}.txt"
@@ -227,7 +236,7 @@ def main():
             print(f"{n}: {r['stage']}: {r['text']}")
     new = [n for n in failed if n not in known]
     healed = [n for n in names if n in known and results[n]["ok"]]
-    if new and known and len(names) == len(tests):
+    if new and known and whole:
         print("not in skip.txt:", *new[:40], *(["..."] if len(new) > 40 else []), sep="\n  ")
     if healed:
         print("these pass now, take them out of skip.txt:", *healed, sep="\n  ")
