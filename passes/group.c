@@ -13,6 +13,11 @@ typedef enum Cost { COST_FREE, COST_CHEAP, COST_DEAR } Cost;
 
 static Cost cost_of(const Node *n) {
   const Lowering *w = lowering(n);
+  switch (n->op->id) {
+  case OP_QuantizeLinear: case OP_ms_QuantizeLinear: return COST_DEAR;
+  case OP_DequantizeLinear: case OP_ms_DequantizeLinear: return n->in[0]->data ? COST_FREE : COST_CHEAP; // weights stay narrow
+  default: break;
+  }
   if (!w || w->index) return COST_FREE;
   static const char *const dear[] = {"exp", "log", "erf", "tanh", "sin", "cos", "tan", "pow", "/", "sqrt", "sigmoid", "normal", "gelu", "%", "softplus", "asin", "acos", "atan"};
   for (size_t i = 0; w->formula && i < sizeof dear / sizeof *dear; i++)
