@@ -244,3 +244,29 @@ void expand_mel_weight_matrix(const B *b) {
   Value *y = where(b, falling, fall, where(b, rising, rise, zero));
   give(b, 0, cast(b, y, (DType)attr_int(b->at, "output_datatype")));
 }
+
+/* ---- Unique of first occurrences; tokens that would repeat an n-gram ---- */
+void expand_ms_unique(const B *b) {
+  Node *n = start(b, OP_Unique, VALUES(in(b, 0)), 4);
+  node_set_int(n, "sorted", 0);
+  give(b, 0, finish(n));
+  give(b, 1, n->out[2]);
+  give(b, 2, n->out[3]);
+}
+
+// Where the last size-1 tokens occurred before, the token that followed them gets -inf.
+void expand_ngram_repeat_block(const B *b) {
+  Value *ids = in(b, 0), *scores = in(b, 1), *same = NULL;
+  int64_t size = attr_int(b->at, "ngram_size");
+  Value *starts = sub(b, dim_of(b, ids, 1), int1(b, size - 1)); // as many n-grams begin in the row
+  for (int64_t k = 0; k + 1 < size; k++) {
+    Value *now = slice(b, ids, 1, k - size + 1, k - size + 2 ? k - size + 2 : INT64_MAX);
+    same = and_opt(b, same, op2(b, OP_Equal, slice_dyn(b, ids, 1, int1(b, k), add(b, starts, int1(b, k))), now));
+  }
+  Value *next = slice(b, ids, 1, size - 1, INT64_MAX), *least = num_like(b, scores, -INFINITY), *none = num_like(b, scores, INFINITY);
+  Value *update = same ? where(b, same, least, none) : expand_to(b, least, shape_of(b, next));
+  Node *n = start(b, OP_ScatterElements, VALUES(scores, next, update), 1);
+  node_set_int(n, "axis", 1);
+  node_set_string(n, "reduction", "min");
+  give(b, 0, finish(n));
+}

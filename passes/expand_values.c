@@ -234,28 +234,6 @@ void expand_bitmask_dropout(const B *b) {
   give(b, 1, cast(b, packed, dtype(b->at->out[1])));
 }
 
-/* ---- determinants of small matrices, by minors ---- */
-static Value *minor_of(const B *b, Value *x, int64_t n, int64_t row, const int64_t *column) { // of the rows from `row` on and n columns
-  Value *sum = NULL;
-  int r = rank_of(x);
-  for (int64_t i = 0; i < n; i++) {
-    Value *a = pick(b, pick(b, x, r - 2, row), r - 2, column[i]);
-    int64_t rest[4], m = 0;
-    for (int64_t j = 0; j < n; j++)
-      if (j != i) rest[m++] = column[j];
-    Value *term = m ? mul(b, a, minor_of(b, x, m, row + 1, rest)) : a;
-    sum = !sum ? term : i % 2 ? sub(b, sum, term) : add(b, sum, term);
-  }
-  return sum;
-}
-
-void expand_det(const B *b) {
-  Value *x = in(b, 0), *w = wide(b, x);
-  int64_t n = static_dim(b, x, -1);
-  if (n < 1 || n > 4) cannot(b, "the determinant of a matrix of %lld rows", (long long)n);
-  give(b, 0, cast(b, minor_of(b, w, n, 0, (const int64_t[]){0, 1, 2, 3}), dtype(x)));
-}
-
 /* ---- Col2Im: every column entry is added to its pixel; those in the padding go to one more cell, which is cut off ---- */
 static int64_t axis_attr(const Node *n, const char *name, int i, int64_t dflt) {
   const int64_t *v;
