@@ -67,6 +67,7 @@ step cli $python tests/cli.py --build "$build"
 step golden golden
 [ -f tests/hostile/run.py ] && step hostile $python tests/hostile/run.py "$build/tenon" check
 step samples samples
+step gradient $python tests/conform/gradient.py "$build/tenon"
 step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval
 [ -d ../shared/zoo ] && step zoo zoo

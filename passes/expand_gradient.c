@@ -36,8 +36,8 @@ static Value *unbroadcast(const B *b, Value *g, Value *x) {
 
 /* ---- elementwise ---- */
 static Value *scaled(const B *b, Value *x, double k) { return mul(b, x, num_like(b, x, k)); }
-static Value *less_one(const B *b, Value *x) { return sub(b, num_like(b, x, 1), x); } // 1 - x
-static Value *where_equal(const B *b, Value *x, Value *y, Value *g) { return where(b, op2(b, OP_Equal, x, y), g, num_like(b, g, 0)); }
+static Value *less_one(const B *b, Value *x) { return sub(b, num_like(b, x, 1), x); }                     // 1 - x
+static Value *equal(const B *b, Value *x, Value *y) { return cast(b, op2(b, OP_Equal, x, y), dtype(x)); } // 1 or 0
 static Value *where_positive(const B *b, Value *x, Value *g) {
   return where(b, op2(b, OP_Greater, x, num_like(b, x, 0)), g, num_like(b, g, 0));
 }
@@ -77,6 +77,13 @@ static void power_rule(Step *s) { // the exponent's part where the base is posit
   s->dx[1] = cast(b, mul(b, s->g, mul(b, s->r, l)), dtype(p));
 }
 
+static void extreme_rule(Step *s) { // those that tie share equally
+  const B *b = s->b;
+  Value *ties = NULL;
+  for (int i = 0; i < s->n->nin; i++) ties = add_opt(b, ties, s->dx[i] = equal(b, s->x[i], s->r));
+  for (int i = 0; i < s->n->nin; i++) s->dx[i] = quo(b, mul(b, s->g, s->dx[i]), ties);
+}
+
 static bool elementwise_rule(Step *s) {
   const B *b = s->b;
   Value **x = s->x, *g = s->g, **d = s->dx, *zero = num_like(b, g, 0);
@@ -92,9 +99,7 @@ static bool elementwise_rule(Step *s) {
     for (int i = 0; i < s->n->nin; i++) d[i] = s->n->op->id == OP_Sum ? g : scaled(b, g, 1.0 / s->n->nin);
     break;
   case OP_Max:
-  case OP_Min: // operands that tie all count
-    for (int i = 0; i < s->n->nin; i++) d[i] = where_equal(b, x[i], s->r, g);
-    break;
+  case OP_Min: extreme_rule(s); break;
   default: return unary_rule(s);
   }
   return true;
@@ -149,7 +154,12 @@ static void fold_rule(Step *s) {
   node_set_int(kept, "keepdims", 1);
   Value *r = finish(kept), *shape = shape_of(b, r), *g = expand_to(b, reshape(b, s->g, shape), shape_of(b, x));
   OpId op = s->n->op->id;
-  if (op == OP_ReduceMax || op == OP_ReduceMin) g = where_equal(b, x, r, g);
+  if (op == OP_ReduceMax || op == OP_ReduceMin) { // those that tie share equally
+    Value *hit = equal(b, x, r), *operand[2] = {hit, s->n->nin > 1 ? s->x[1] : NULL};
+    Node *ties = start(b, OP_ReduceSum, s->n->nin, operand, 1);
+    copy_attrs(ties, s->n, "noop_with_empty_axes");
+    g = quo(b, mul(b, g, hit), finish(ties));
+  }
   if (op == OP_ReduceMean) {
     Value *count = quo(b, op1(b, OP_Size, x), op1(b, OP_Size, r));
     g = quo(b, g, cast(b, count, dtype(g)));
