@@ -34,7 +34,40 @@ Ex *only_load(Ex *e) {
   }
   return e;
 }
-static bool analyse(Kernel *k, Contraction *c) {
+// Makes v the vector axis: which operand is read in vectors, which is broadcast, which axis gives the rows. False: v does not serve.
+static bool choose_columns(Contraction *c, IExpr *v, IExpr *const *ax, int n) {
+  Ex *a = c->upd->val->a[0], *b = c->upd->val->a[1], *la = only_load(a);
+  bool va = ex_uses(a, v), vb = ex_uses(b, v), affine;
+  if (!va && !vb) return false;
+  c->v = v, c->m = NULL, c->nouter = 0;
+  c->near = vb ? b : a, c->far = vb ? a : b;
+  c->grouped = va && vb;
+  if (c->grouped && la && la->buf->kind == BUF_CONST) c->near = a, c->far = b;
+  c->near_load = only_load(c->near);
+  if (!c->near_load) return false;
+  if (c->grouped && c->near_load->buf->kind != BUF_CONST && (load_stride(c->near_load, c->v, &affine) != 1 || !affine)) return false;
+  for (int i = 0; i < n; i++) { // rows: the last axis of the broadcast operand alone, else (depthwise, vectors) any other axis
+    if (ax[i] == c->v) continue;
+    bool f = ex_uses(c->far, ax[i]), m = ex_uses(c->near, ax[i]);
+    if (c->grouped ? m : f && !m) c->m = ax[i];
+  }
+  for (int i = 0; i < n; i++)
+    if (ax[i] != c->v && ax[i] != c->m) c->outer[c->nouter++] = ax[i];
+  return true;
+}
+// The contiguous axis serves badly where its operand is read under conditions or with strides. If the other operand is a constant of enough
+// columns, its packed panels are read instead, and the result is stored with strides: a few stores against many multiplications.
+static bool better_columns(const Contraction *c, IExpr **v, IExpr *const *ax, int n, int lanes) {
+  bool affine, clean = !c->near_load->npred && load_stride(c->near_load, c->v, &affine) == 1 && affine;
+  Ex *other = only_load(c->far);
+  if (clean || c->grouped || c->near_load->buf->kind == BUF_CONST || !other || other->buf->kind != BUF_CONST) return false;
+  int64_t depth = 1;
+  for (int i = 0; i < c->nred; i++) depth *= extent_or(c->red[i], 64);
+  for (int i = 0; i < n; i++)
+    if (ex_uses(c->far, ax[i]) && !ex_uses(c->near, ax[i]) && extent_or(ax[i], 0) >= lanes && depth >= 16) return *v = ax[i], true;
+  return false;
+}
+static bool analyse(Kernel *k, Contraction *c, int lanes) {
   IExpr *ax[MAX_AXES];
   for (int i = 0; i < k->nstage; i++)
     if (stage_is_contraction(k->stage[i])) {
@@ -51,27 +84,9 @@ static bool analyse(Kernel *k, Contraction *c) {
     for (int j = 0; j < n; j++)
       if (!axis_among(ax[j], o, m)) return false;
   }
-  c->v = contiguous_axis(k->stage[k->nstage - 1]);
-  if (!c->v) return false;
-  Ex *a = c->upd->val->a[0], *b = c->upd->val->a[1];
-  bool va = ex_uses(a, c->v), vb = ex_uses(b, c->v);
-  if (!va && !vb) return false;
-  c->near = vb ? b : a, c->far = vb ? a : b;
-  c->grouped = va && vb;
-  Ex *la = only_load(a);
-  if (c->grouped && la && la->buf->kind == BUF_CONST) c->near = a, c->far = b;
-  c->near_load = only_load(c->near);
-  if (!c->near_load) return false;
-  bool affine;
-  if (c->grouped && c->near_load->buf->kind != BUF_CONST && (load_stride(c->near_load, c->v, &affine) != 1 || !affine)) return false;
-  for (int i = 0; i < n; i++) { // rows: the last axis of the broadcast operand alone, else (depthwise, vectors) any other axis
-    if (ax[i] == c->v) continue;
-    bool f = ex_uses(c->far, ax[i]), m = ex_uses(c->near, ax[i]);
-    if (c->grouped ? m : f && !m) c->m = ax[i];
-  }
-  for (int i = 0; i < n; i++)
-    if (ax[i] != c->v && ax[i] != c->m) c->outer[c->nouter++] = ax[i];
-  return true;
+  IExpr *v = contiguous_axis(k->stage[k->nstage - 1]);
+  if (!v || !choose_columns(c, v, ax, n)) return false;
+  return !better_columns(c, &v, ax, n, lanes) || choose_columns(c, v, ax, n);
 }
 
 /* ---- the tile ---- */
@@ -96,8 +111,10 @@ static Tile best_tile(const Target *t, const Contraction *c) {
   int64_t depth = 1, rows = c->m ? extent_or(c->m, 1 << 20) : 1;
   for (int i = 0; i < c->nred; i++) depth *= extent_or(c->red[i], 1024);
   Ex *far = only_load(c->far);
-  bool streams = far && !far->buf->lay;
-  for (int mr = 1; mr <= 16 && mr <= rows; mr++)
+  bool streams = far && !far->buf->lay, affine;
+  int most = 16; // rows a whole number of pages apart share one set of the L1 cache: no more of them than it has ways
+  if (far && c->m && load_stride(far, c->m, &affine) * 4 % 4096 == 0 && affine && extent_or(c->m, 2) > 1) most = (int)(t->l1 / 4096);
+  for (int mr = 1; mr <= most && mr <= rows; mr++)
     for (int nv = 1; nv <= 8; nv++) {
       if (mr * nv + nv + 1 > t->vregs || (c->grouped && (nv > 1 || mr + 9 > t->vregs - 4))) continue;
       double cost = tile_cost(t, mr, nv, c, depth * nv * t->lanes * 4 > t->l1 / 2, streams);
@@ -188,8 +205,21 @@ static bool copy_panels(Sched *s, Contraction *c, int64_t panel) {
 }
 
 /* ---- bands ---- */
-static const char *rows_text(const Contraction *c, Tile t) {
+// Rows of a block that stays in half of L2 while all panels of the columns pass by; 0: all rows do, or their number is not known.
+static int64_t row_block(const Contraction *c, Tile t, const Target *target) {
+  int64_t m, depth = 1;
+  Ex *far = only_load(c->far);
+  if (!c->m || !far || far->buf->lay || !ix_const(ix_var_of(c->m)->a, &m)) return 0;
+  for (int i = 0; i < c->nred; i++) depth *= extent_or(c->red[i], 1024);
+  int64_t rows = target->l2 / 2 / (depth * 4) / t.mr * t.mr;
+  return rows < t.mr || rows >= m ? 0 : rows;
+}
+static const char *rows_text(const Contraction *c, Tile t, int64_t block) {
   int64_t m;
+  if (block && ix_const(ix_var_of(c->m)->a, &m)) {
+    int left = (int)(m % t.mr);
+    return left ? fmt("%d,%d rest %d,%d", (int)block, t.mr, t.mr, left) : m % block ? fmt("%d,%d rest %d", (int)block, t.mr, t.mr) : fmt("%d,%d", (int)block, t.mr);
+  }
   if (ix_const(ix_var_of(c->m)->a, &m)) {
     if (m % t.mr == 0) return fmt("%d", t.mr);
     return fmt("%d rest %d", t.mr, (int)(m % t.mr));
@@ -223,13 +253,15 @@ static bool dear(const Stage *s) { return stage_ops(s) > 12; }
 bool sched_contraction(Sched *s) {
   Kernel *k = s->k;
   Contraction c = {0};
-  if (!analyse(k, &c)) return false;
+  if (!analyse(k, &c, s->t->lanes)) return false;
   if (!k->sched) k->sched = NEW(Schedule);
   Tile tile = best_tile(s->t, &c);
   int64_t lanes = s->t->lanes, panel = tile.nv * lanes;
   if (c.near_load->buf->kind == BUF_CONST && read_once(k, c.near_load->buf)) c.near_load->buf->lay = panel_layout(&c, panel);
   if (!c.near_load->buf->lay && !contiguous(&c) && !copy_panels(s, &c, panel)) return false;
-  const char *M = c.m ? sched_axis(s, c.m, rows_text(&c, tile)) : NULL;
+  int64_t block = row_block(&c, tile, s->t);
+  int level = block ? 1 : 0; // of M's tiles
+  const char *M = c.m ? sched_axis(s, c.m, rows_text(&c, tile, block)) : NULL;
   const char *V = sched_axis(s, c.v, tile.nv > 1 ? fmt("%d,%d", (int)panel, (int)lanes) : fmt("%d", (int)lanes));
   Text pre = {0}, red = {0};
   int64_t chunks = 1;
@@ -241,10 +273,11 @@ bool sched_contraction(Sched *s) {
       chunks *= extent_or(c.outer[i], 4);
     }
     if (later) break;
+    if (block) put(&pre, "%s.0 %s", M, chunks < 64 ? "par " : ""), chunks *= extent_or(c.m, 64) / block + 1;
     put(&pre, "%s.0 %s", V, chunks < 64 ? "par " : "");
     chunks *= (extent_or(c.v, 1024) + panel - 1) / panel;
   }
-  if (M) put(&pre, "%s.0 %s", M, chunks < 32 ? "par " : "");
+  if (M) put(&pre, "%s.%d %s", M, level, chunks < 32 ? "par " : "");
   put(&red, "%s", "");
   Text inner = {0};
   put(&inner, "%s", "");
@@ -269,7 +302,7 @@ bool sched_contraction(Sched *s) {
     Text t = {0};
     bool roll = rolled && i == k->nstage - 1;
     put(&t, "%s| %s", pre.p, st->combine == C_add && stage_is_contraction(st) ? red.p : "");
-    if (M) put(&t, "%s.1 %s", M, roll ? "" : "unroll ");
+    if (M) put(&t, "%s.%d %s", M, level + 1, roll ? "" : "unroll ");
     put(&t, "%s", vec);
     sched_bands(k, st->name, t.p);
     if (i && k->stage[i - 1]->out->kind == BUF_TEMP && k->stage[i - 1]->out == c.near_load->buf) k->sched->stage[i].shared = 0; // behind the copy
