@@ -93,10 +93,62 @@ static void merge(Kernel *k, Pair *p) {
 static void find_let(IExpr *e, void *u);
 static void is_let(Atom *a, void *u) { *(bool *)u |= a->kind == ATOM_LET; }
 static void find_let(IExpr *e, void *u) { ix_atoms(e, is_let, u); }
+
+/* ---- dims that views have split ---- */
+// x[r / 64, r % 64] of a row-major [12, 64] is x[r] of [768]: dims d, d + 1 that every access walks by the parts of one index become one.
+typedef struct Joint {
+  const Buf *buf;
+  int d;
+  bool apply, ok, any;
+} Joint;
+static void is_div(Atom *a, void *u) { *(bool *)u |= a->kind == ATOM_DIV; }
+static bool has_div(IExpr *e) {
+  bool yes = false;
+  ix_atoms(e, is_div, &yes);
+  return yes;
+}
+static void join_index(Joint *j, const Buf *b, IExpr **at) { // b has its dims from before
+  if (b != j->buf || !j->ok) return;
+  IExpr *whole = ix_add(ix_mul(at[j->d], b->dim[j->d + 1]), at[j->d + 1]);
+  j->any = true;
+  if (!j->apply) {
+    j->ok = has_div(at[j->d]) && has_div(at[j->d + 1]) && !has_div(whole);
+    return;
+  }
+  at[j->d] = whole;
+  for (int i = j->d + 1; i + 1 < b->rank; i++) at[i] = at[i + 1];
+}
+static void check_joint(Ex *e, void *u) {
+  if (e->op == S_LOAD) join_index(u, e->buf, e->ix);
+}
+static Ex *apply_joint(Ex *e, void *u) {
+  if (e->op == S_LOAD) join_index(u, e->buf, e->ix);
+  return e;
+}
+static bool join_dims(Kernel *k, Buf *b, int d) {
+  if (b->lay || b->stride[0] || !ix_const(b->dim[d + 1], NULL)) return false;
+  Joint j = {.buf = b, .d = d, .ok = true};
+  for (int i = 0; i < k->nstage; i++) join_index(&j, k->stage[i]->out, k->stage[i]->ix), stage_walk(k->stage[i], check_joint, &j);
+  if (!j.ok || !j.any) return false;
+  j.apply = true;
+  for (int i = 0; i < k->nstage; i++) {
+    Stage *s = k->stage[i];
+    join_index(&j, s->out, s->ix);
+    s->val = ex_map(s->val, apply_joint, &j);
+    if (s->cond) s->cond = ex_map_more(s->cond, apply_joint, &j);
+  }
+  b->dim[d] = ix_mul(b->dim[d], b->dim[d + 1]);
+  for (int i = d + 1; i + 1 < b->rank; i++) b->dim[i] = b->dim[i + 1];
+  b->rank--;
+  return true;
+}
+
 void sched_collapse(Kernel *k) {
   bool let = false;
   kernel_indices(k, find_let, &let);
   if (let) return;
+  for (int i = 0; i < k->nbuf; i++)
+    for (int d = 0; d + 1 < k->buf[i]->rank;) d = join_dims(k, k->buf[i], d) ? 0 : d + 1;
   for (bool again = true; again;) {
     again = false;
     for (int i = 0; i < k->nstage && !again; i++)

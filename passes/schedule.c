@@ -199,8 +199,24 @@ bool sched_shared(Sched *s) {
 }
 
 /* ---- every stage for itself ---- */
+// The axis that the stage stores contiguously and that no access needs a gather for
+static IExpr *own_vec_axis(const Stage *s, int lanes) {
+  IExpr *ax[MAX_AXES];
+  Ex *l[64];
+  int n = stage_spatial(s, ax), nload = stage_loads(s, l, 64);
+  for (int i = n - 1; i >= 0; i--) {
+    bool affine, good = extent_or(ax[i], lanes) >= lanes && access_stride(s->out, s->ix, ax[i], &affine) == 1 && affine;
+    for (int j = 0; good && j < nload; j++) {
+      int64_t c = load_stride(l[j], ax[i], &affine);
+      good = affine && (c == 0 || c == 1);
+    }
+    if (good) return ax[i];
+  }
+  return NULL;
+}
 void sched_apart(Sched *s) {
   Kernel *k = s->k;
+  bool ordered = kernel_is_ordered(k);
   for (int i = 0; i < k->nstage; i++) {
     Stage *st = k->stage[i];
     IExpr *ax[MAX_AXES];
@@ -208,12 +224,15 @@ void sched_apart(Sched *s) {
     Text t = {0};
     bool par = vectorisable(st);
     int64_t chunks = 1;
+    IExpr *v = par && !ordered ? own_vec_axis(st, s->t->lanes) : NULL;
+    const char *vs = v ? sched_axis(s, v, fmt("%d", s->t->lanes)) : "";
     for (int a = 0; a < st->nax; a++) {
       bool spatial = par && axis_among(st->ax[a], ax, n) && stage_stores(st, st->ax[a]) && chunks < 64;
       par &= spatial;
-      put(&t, "%s %s", sched_axis(s, st->ax[a], ""), spatial ? "par " : "");
+      put(&t, "%s %s", st->ax[a] == v ? fmt("%s.0", vs) : sched_axis(s, st->ax[a], ""), spatial ? "par " : "");
       chunks *= extent_or(st->ax[a], 8);
     }
+    if (v) put(&t, "%s.1 vec", vs);
     if (st->nax) sched_bands(k, st->name, t.p);
   }
 }
