@@ -36,6 +36,16 @@ static bool read_in_part(const Value *v) {
   return v->nuser > 0 && !is_output(v);
 }
 
+// Bytes that a product widens as it reads them: a matrix is streamed once per run, and memory is what limits that.
+static bool stays_narrow(const Node *n) {
+  if (n->op->id != OP_Cast || dtype_bytes(n->in[0]->type->dtype, 1) != 1 || value_rank(n->out[0]) != 2 || is_output(n->out[0])) return false;
+  for (int i = 0; i < n->out[0]->nuser; i++) {
+    const Node *u = n->out[0]->user[i];
+    if (u->op->id != OP_MatMul || u->in[1] != n->out[0] || u->in[0] == n->out[0]) return false;
+  }
+  return n->out[0]->nuser > 0;
+}
+
 static bool small_enough(const Node *n) {
   int64_t in = 0, out = 0, bytes;
   for (int i = 0; i < n->nin; i++)
@@ -46,7 +56,7 @@ static bool small_enough(const Node *n) {
     out += bytes;
   }
   if (out <= FOLD_FREE) return true;
-  if (out > in && n->nout == 1 && read_in_part(n->out[0])) return false;
+  if (out > in && n->nout == 1 && (read_in_part(n->out[0]) || stays_narrow(n))) return false;
   return out <= FOLD_MAX && out <= FOLD_GROWTH * in;
 }
 
