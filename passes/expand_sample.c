@@ -216,79 +216,123 @@ void expand_deform_conv(const B *b) {
   give(b, 0, cast(b, y, dtype(x)));
 }
 
-/* ---- RoiAlign: samples_per_bin^2 bilinear samples in each bin, their mean or their greatest weighted tap ---- */
+/* ---- RoiAlign: a grid of bilinear samples in each bin, their mean or their greatest weighted tap ---- */
 typedef struct Roi {
   Value *boxes; // [R,4]: x1, y1, x2, y2
   int64_t out[2], samples;
   double scale;
   bool half_pixel;
+  Value *count[2]; // i64[1]: samples per bin along each axis; where each box has its own number, the greatest of them
+  Value *own[2];   // that number, floats [R,1]; NULL: samples
 } Roi;
 
-// Places along axis a (0: y): [R,bins,samples] at the axes a's bins and samples have in [R,PH,S,PW,S]
-static Value *bin_places(const B *b, const Roi *r, int a) {
-  Value *from = slice(b, r->boxes, 1, 1 - a, 2 - a), *to = slice(b, r->boxes, 1, 3 - a, 4 - a), *scale = num_like(b, from, r->scale);
-  from = mul(b, from, scale), to = mul(b, to, scale);
-  Value *length = sub(b, to, from);
-  if (r->half_pixel) from = sub(b, from, num_like(b, from, 0.5));
-  else length = op2(b, OP_Max, length, num_like(b, from, 1));
-  int64_t bins = r->out[a], n = bins * r->samples;
-  double *at = NEWN(double, n); // in units of the box's length
-  for (int64_t i = 0; i < n; i++) at[i] = ((double)i + 0.5) / (double)n;
-  Value *p = add(b, from, mul(b, length, floats(b, dtype(from), 1, &n, at))); // [R,bins*samples]
-  return a ? reshape_to(b, p, INTS(0, 1, 1, bins, r->samples)) : reshape_to(b, p, INTS(0, bins, r->samples, 1, 1));
+// The box's first place and its length along axis a (0: y), floats [R,1]
+static void box_side(const B *b, const Roi *r, int a, Value **from, Value **length) {
+  Value *to = slice(b, r->boxes, 1, 3 - a, 4 - a), *scale = num_like(b, to, r->scale);
+  *from = mul(b, slice(b, r->boxes, 1, 1 - a, 2 - a), scale);
+  *length = sub(b, mul(b, to, scale), *from);
+  if (r->half_pixel) *from = sub(b, *from, num_like(b, to, 0.5));
+  else *length = op2(b, OP_Max, *length, num_like(b, to, 1));
+}
+
+// sampling_ratio 0: a box has as many samples as its bins have cells
+static void count_samples(const B *b, Roi *r, int a, Value *bin) {
+  if (r->samples > 0) {
+    r->count[a] = int1(b, r->samples);
+    return;
+  }
+  r->own[a] = op1(b, OP_Ceil, bin);
+  Value *most = reduce(b, OP_ReduceMax, r->own[a], INTS(0), false); // [1]
+  r->count[a] = cast(b, op2(b, OP_Max, most, num_like(b, most, 0)), DT_I64);
+}
+
+// Places along axis a: [R,bins,samples] at the axes a's bins and samples have in [R,PH,SH,PW,SW]
+static Value *bin_places(const B *b, Roi *r, int a) {
+  Value *from, *length;
+  box_side(b, r, a, &from, &length);
+  Value *bin = quo(b, length, num_like(b, length, (double)r->out[a])), *one = num_like(b, bin, 1);
+  count_samples(b, r, a, bin);
+  Value *n = r->own[a] ? op2(b, OP_Max, r->own[a], one) : num_like(b, bin, (double)r->samples);
+  Value *sample = add(b, cast(b, count_up(b, r->count[a]), dtype(bin)), num_like(b, bin, 0.5)); // in units of bin / n
+  Value *step = quo(b, sample, n);                                                              // [S] or [R,S]
+  if (rank_of(step) == 2) step = unsqueeze(b, step, INTS(1));
+  Value *i = unsqueeze(b, cast(b, count_up(b, int1(b, r->out[a])), dtype(bin)), INTS(1)); // [bins,1]
+  Value *p = add(b, unsqueeze(b, from, INTS(2)), mul(b, add(b, i, step), unsqueeze(b, bin, INTS(2))));
+  return a ? unsqueeze(b, p, INTS(1, 2)) : unsqueeze(b, p, INTS(3, 4));
+}
+
+// Samples that a box does not have count nothing: bool [R,1,SH,1,SW]
+static Value *owned(const B *b, const Roi *r) {
+  Value *both = NULL;
+  for (int a = 0; a < 2; a++) {
+    Value *has = op2(b, OP_Less, cast(b, count_up(b, r->count[a]), dtype(r->own[a])), r->own[a]); // [R,S]
+    both = and_opt(b, both, a ? unsqueeze(b, has, INTS(1, 2, 3)) : unsqueeze(b, has, INTS(1, 3, 4)));
+  }
+  return both;
+}
+
+// y [R,C,PH,SH,PW,SW] -> [R,C,PH,PW]; a bin without samples gives 0
+static Value *joined_samples(const B *b, const Roi *r, Value *y, bool greatest) {
+  if (r->samples > 0) return reduce(b, greatest ? OP_ReduceMax : OP_ReduceMean, y, INTS(3, 5), false);
+  Value *on = unsqueeze(b, owned(b, r), INTS(1)), *zero = num_like(b, y, 0), *least = num_like(b, y, -INFINITY);
+  y = reduce(b, greatest ? OP_ReduceMax : OP_ReduceSum, where(b, on, y, greatest ? least : zero), INTS(3, 5), false);
+  Value *count = unsqueeze(b, mul(b, r->own[0], r->own[1]), INTS(2, 3)); // [R,1,1,1]
+  if (greatest) return where(b, op2(b, OP_Greater, count, zero), y, zero);
+  return quo(b, y, op2(b, OP_Max, count, num_like(b, y, 1)));
+}
+
+static Value *points_of(const B *b, const Roi *r) { // i64[1]: samples of a box
+  return mul(b, int1(b, r->out[0] * r->out[1]), mul(b, r->count[0], r->count[1]));
 }
 
 void expand_roi_align(const B *b) {
-  Value *x = wide(b, in(b, 0)), *outside = NULL;
+  Value *x = wide(b, in(b, 0)), *outside = NULL, *place[2];
   Roi r = {.boxes = cast(b, in(b, 1), dtype(x)), .samples = attr_int(b->at, "sampling_ratio"), .scale = attr_float(b->at, "spatial_scale")};
-  if (r.samples <= 0) cannot(b, "sampling_ratio 0: the number of samples depends on the boxes");
   r.out[0] = attr_int(b->at, "output_height"), r.out[1] = attr_int(b->at, "output_width");
   r.half_pixel = attr_is(b->at, "coordinate_transformation_mode", "half_pixel");
   bool greatest = attr_is(b->at, "mode", "max");
   Sampler s = {.naxis = 2, .mode = LINEAR, .edge = EDGE_BORDER, .join_taps = greatest ? OP_Max : OP_NONE};
   s.image = reshape_to(b, gather(b, x, in(b, 2), 0), INTS(0, 0, -1)); // [R,C,cells]
-  Value *grid = join(b, VALUES(dim_of(b, r.boxes, 0), ints(b, INTS(r.out[0], r.samples, r.out[1], r.samples))));
+  for (int a = 0; a < 2; a++) place[a] = bin_places(b, &r, a);
+  Value *boxes = dim_of(b, r.boxes, 0), *bins[2] = {int1(b, r.out[0]), int1(b, r.out[1])};
+  Value *grid = join(b, VALUES(boxes, bins[0], r.count[0], bins[1], r.count[1]));
   for (int a = 0; a < 2; a++) {
     s.size[a] = dim_of(b, x, 2 + a);
-    s.place[a] = reshape_to(b, expand_to(b, bin_places(b, &r, a), grid), INTS(0, 1, -1));
+    s.place[a] = reshape(b, expand_to(b, place[a], grid), join(b, VALUES(boxes, int1(b, 1), points_of(b, &r))));
     Value *past = op2(b, OP_Greater, s.place[a], size_as_float(b, &s, a)), *before = op2(b, OP_Less, s.place[a], num_like(b, x, -1));
     Value *off = op2(b, OP_Or, past, before);
     outside = outside ? op2(b, OP_Or, outside, off) : off;
   }
   Value *y = sample(b, &s); // [R,C,points]
   y = where(b, outside, num_like(b, y, 0), y);
-  Value *dims = join(b, VALUES(dim_of(b, r.boxes, 0), dim_of(b, x, 1), ints(b, INTS(r.out[0], r.samples, r.out[1], r.samples))));
-  y = reduce(b, greatest ? OP_ReduceMax : OP_ReduceMean, reshape(b, y, dims), INTS(3, 5), false);
-  give(b, 0, cast(b, y, dtype(in(b, 0))));
+  y = reshape(b, y, join(b, VALUES(boxes, dim_of(b, x, 1), bins[0], r.count[0], bins[1], r.count[1])));
+  give(b, 0, cast(b, joined_samples(b, &r, y, greatest), dtype(in(b, 0))));
 }
 
 /* ---- CropAndResize: boxes [y1,x1,y2,x2] in units of the image, corners on corners; places outside get extrapolation_value ---- */
-static Value *crop_places(const B *b, Value *boxes, Value *last, int64_t n, int a) { // [R,n]
-  Value *from = slice(b, boxes, 1, a, a + 1), *to = slice(b, boxes, 1, 2 + a, 3 + a);
-  if (n == 1) return mul(b, mul(b, add(b, from, to), num_like(b, from, 0.5)), last);
-  double *at = NEWN(double, n);
-  for (int64_t i = 0; i < n; i++) at[i] = (double)i / (double)(n - 1);
-  return mul(b, add(b, from, mul(b, sub(b, to, from), floats(b, dtype(from), 1, &n, at))), last);
+static Value *crop_places(const B *b, Value *boxes, Value *last, Value *n, int a) { // [R,n]; a single place lies in the middle
+  Value *from = slice(b, boxes, 1, a, a + 1), *to = slice(b, boxes, 1, 2 + a, 3 + a), *one = num_like(b, from, 1);
+  Value *gaps = sub(b, cast(b, n, dtype(from)), one), *t = quo(b, cast(b, count_up(b, n), dtype(from)), op2(b, OP_Max, gaps, one));
+  t = where(b, op2(b, OP_Greater, gaps, num_like(b, from, 0)), t, num_like(b, from, 0.5));
+  return mul(b, add(b, from, mul(b, sub(b, to, from), t)), last);
 }
 
 void expand_crop_and_resize(const B *b) {
-  Value *x = wide(b, in(b, 0)), *boxes = cast(b, in(b, 1), dtype(x)), *outside = NULL;
-  const int64_t *out;
-  int n;
-  if (!value_ints(in(b, 3), &n, &out) || n != 2) cannot(b, "crop_size must be known at compile time");
+  Value *x = wide(b, in(b, 0)), *boxes = cast(b, in(b, 1), dtype(x)), *outside = NULL, *out = cast(b, in(b, 3), DT_I64);
   Sampler s = {.naxis = 2, .mode = attr_is(b->at, "mode", "nearest") ? NEAREST : LINEAR, .edge = EDGE_BORDER};
   s.image = reshape_to(b, gather(b, x, in(b, 2), 0), INTS(0, 0, -1)); // [R,C,cells]
-  Value *grid = join(b, VALUES(dim_of(b, boxes, 0), ints(b, INTS(out[0], out[1]))));
+  Value *count = dim_of(b, boxes, 0), *grid = join(b, VALUES(count, out));
+  Value *line = join(b, VALUES(count, int1(b, 1), mul(b, slice(b, out, 0, 0, 1), slice(b, out, 0, 1, 2)))); // [R,1,points]
   for (int a = 0; a < 2; a++) {
     s.size[a] = dim_of(b, x, 2 + a);
-    Value *last = sub(b, cast(b, s.size[a], dtype(x)), num_like(b, x, 1)), *p = crop_places(b, boxes, last, out[a], a);
-    s.place[a] = reshape_to(b, expand_to(b, unsqueeze(b, p, 1, (int64_t[]){a ? 1 : 2}), grid), INTS(0, 1, -1));
+    Value *last = sub(b, cast(b, s.size[a], dtype(x)), num_like(b, x, 1)), *p = crop_places(b, boxes, last, slice(b, out, 0, a, a + 1), a);
+    s.place[a] = reshape(b, expand_to(b, unsqueeze(b, p, 1, (int64_t[]){a ? 1 : 2}), grid), line);
     Value *off = op2(b, OP_Or, op2(b, OP_Less, s.place[a], num_like(b, x, 0)), op2(b, OP_Greater, s.place[a], last));
     outside = outside ? op2(b, OP_Or, outside, off) : off;
   }
   Value *y = sample(b, &s);
   y = where(b, outside, num_like(b, y, attr_float(b->at, "extrapolation_value")), y);
-  y = reshape(b, y, join(b, VALUES(dim_of(b, boxes, 0), dim_of(b, x, 1), ints(b, INTS(out[0], out[1])))));
+  y = reshape(b, y, join(b, VALUES(count, dim_of(b, x, 1), out)));
   give(b, 0, cast(b, y, dtype(in(b, 0))));
 }
 
@@ -312,10 +356,12 @@ void expand_max_roi_pool(const B *b) {
   Value *x = in(b, 0), *boxes = cast(b, in(b, 1), DT_F32);
   const int64_t *out;
   if (attr_ints(b->at, "pooled_shape", &out) != 2) cannot(b, "pooled_shape must have two entries");
-  Value *image = gather(b, x, cast(b, pick(b, in(b, 1), 1, 0), DT_I64), 0);                       // [R,C,H,W]
-  Value *rows_in = unsqueeze(b, covered(b, boxes, dim_of(b, x, 2), out[0], 0), INTS(1, 3, 5));    // [R,1,PH,1,H,1]
-  Value *columns_in = unsqueeze(b, covered(b, boxes, dim_of(b, x, 3), out[1], 1), INTS(1, 2, 4)); // [R,1,1,PW,1,W]
-  Value *on = op2(b, OP_And, rows_in, columns_in), *none = num_like(b, x, -INFINITY);
-  Value *y = reduce(b, OP_ReduceMax, where(b, on, unsqueeze(b, image, INTS(2, 3)), none), INTS(4, 5), false);
+  Value *image = gather(b, x, cast(b, pick(b, in(b, 1), 1, 0), DT_I64), 0);                    // [R,C,H,W]
+  Value *rows_in = unsqueeze(b, covered(b, boxes, dim_of(b, x, 2), out[0], 0), INTS(1, 3));    // [R,1,PH,1,H]
+  Value *columns_in = unsqueeze(b, covered(b, boxes, dim_of(b, x, 3), out[1], 1), INTS(1, 2)); // [R,1,1,PW,W]
+  Value *none = num_like(b, x, -INFINITY), *y;
+  y = reduce(b, OP_ReduceMax, where(b, columns_in, unsqueeze(b, image, INTS(3)), none), INTS(4), false); // [R,C,H,PW]
+  y = unsqueeze(b, swap_last(b, y), INTS(2));                                                            // [R,C,1,PW,H]
+  y = reduce(b, OP_ReduceMax, where(b, rows_in, y, none), INTS(4), false);
   give(b, 0, where(b, op2(b, OP_Equal, y, none), num_like(b, y, 0), y)); // an empty bin gives 0
 }
