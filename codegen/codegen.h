@@ -21,24 +21,25 @@ typedef struct CodegenOptions {
   const Target *target;
   const char *prefix, *rt_hash; // rt_hash "": names without hash
   int jobs;
-  int opt;                      // 0 or 2
+  int opt; // 0 or 2
   bool debug;
   LlvmForm form;
 } CodegenOptions;
 int llvm_emit(Program *, const CodegenOptions *, Blob **out); // number of blobs; fails with a diagnostic
 
 /* cuda/ */
-void cuda_text(Program *, const CodegenOptions *, Text *out); // CUDA C of all kernels, and a table of them
+void cuda_text(Program *, const CodegenOptions *, Text *out);    // CUDA C of all kernels, and a table of them
 Blob cuda_compile(const char *text, const char *arch, bool ptx); // NVRTC, dlopened; fails (EXIT_UNSUPPORTED) without it
 
 /* artifact/ */
 typedef enum ArtifactKind { ARTIFACT_SO, ARTIFACT_EXE, ARTIFACT_STATIC, ARTIFACT_OBJ } ArtifactKind;
 typedef struct ArtifactOptions {
   ArtifactKind kind;
-  const char *out, *name;      // file (header goes beside it as <name>.h); symbol prefix
-  const char *linker;          // NULL: search
+  const char *out, *name; // file (header goes beside it as <name>.h); symbol prefix
+  const char *linker;     // NULL: search
   const Target *target;
-  const char *version;         // of tenon
+  const char *version; // of tenon
 } ArtifactOptions;
 const char *artifact_rt_hash(void); // content hash of the embedded runtime
-void artifact_write(Program *, int nobj, const Blob *obj, const ArtifactOptions *); // tables, header, weights (packed as HBuf.lay says), link; atomic
+void artifact_write(Program *, int nobj, const Blob *obj,
+                    const ArtifactOptions *); // tables, header, weights (packed as HBuf.lay says), link; atomic

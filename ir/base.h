@@ -19,8 +19,8 @@ char *vfmt(const char *format, va_list ap);
 #define NEW(T) ((T *)mem(sizeof(T)))
 #define NEWN(T, n) ((T *)mem(sizeof(T) * (size_t)(n)))
 size_t mem_used(void);
-void mem_limit(size_t bytes); // 0: none
-void base_reset(void);        // forgets all memory, names and diagnostics; runs the at_reset functions
+void mem_limit(size_t bytes);   // 0: none
+void base_reset(void);          // forgets all memory, names and diagnostics; runs the at_reset functions
 void at_reset(void (*f)(void)); // f clears a module's static state; registering twice is harmless
 
 // A growable array is a pointer, a count and a capacity side by side: `T *x; int nx, cx;`
@@ -62,9 +62,9 @@ typedef enum Level { LEVEL_NOTE, LEVEL_WARNING, LEVEL_ERROR } Level;
 // Where a message points to. All fields may be absent (node_index -1, the rest NULL or 0).
 typedef struct Where {
   const char *file;
-  int line;            // of a text dump
-  int64_t offset;      // byte in a protobuf file
-  int node_index;      // position in its graph as the ONNX file has it
+  int line;                              // of a text dump
+  int64_t offset;                        // byte in a protobuf file
+  int node_index;                        // position in its graph as the ONNX file has it
   const char *node, *op, *domain, *path; // names; path: "Loop_3.body"
   int opset;
 } Where;
@@ -86,8 +86,8 @@ extern const char *current_pass;                    // for messages; set by the 
 // Collects (an equal code+text+op is counted, not repeated). Errors do not stop the compilation until check_reports().
 void report(Level, Exit, const char *code, const Where *, const char *format, ...) __attribute__((format(printf, 5, 6)));
 void report_full(const Diagnostic *);
-void check_reports(void);   // hands over what was collected; if an error is among it, unwinds with the first error's exit code
-int reported(Level);        // how many so far, handed over or not
+void check_reports(void); // hands over what was collected; if an error is among it, unwinds with the first error's exit code
+int reported(Level);      // how many so far, handed over or not
 
 // Bad input: hands over everything collected and this, and unwinds to protect(). Never call it with LLVM frames below.
 _Noreturn void fail(Exit, const char *code, const Where *, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -151,5 +151,5 @@ bool value_same_shape(const Value *, const Value *);       // equal rank and `==
 // Canonical: print(parse(print(g))) == print(g). Constants above 64 elements print as data(offset, bytes) into a side file.
 void graph_print(const Graph *, Text *text, Text *side);
 Graph *graph_parse(const char *text, size_t n, const void *side, size_t nside, const char *file); // fails with a line number
-bool type_in_class(char letter, const Type *); // the classes of a signature, see ops.def
+bool type_in_class(char letter, const Type *);                                                    // the classes of a signature, see ops.def
 void graph_verify(const Graph *, bool typed); // bug() on the first violation; typed: every value has a type that its op's rule allows

@@ -6,10 +6,36 @@
 enum { MAX_RANK = 8 };
 
 typedef enum DType {
-  DT_NONE = 0, DT_F32 = 1, DT_U8 = 2, DT_I8 = 3, DT_U16 = 4, DT_I16 = 5, DT_I32 = 6, DT_I64 = 7, DT_STR = 8, DT_BOOL = 9,
-  DT_F16 = 10, DT_F64 = 11, DT_U32 = 12, DT_U64 = 13, DT_C64 = 14, DT_C128 = 15, DT_BF16 = 16, DT_F8E4M3FN = 17,
-  DT_F8E4M3FNUZ = 18, DT_F8E5M2 = 19, DT_F8E5M2FNUZ = 20, DT_U4 = 21, DT_I4 = 22, DT_F4E2M1 = 23, DT_F8E8M0 = 24,
-  DT_U2 = 25, DT_I2 = 26, DT_F6E2M3 = 27, DT_F6E3M2 = 28, DT_COUNT = 29,
+  DT_NONE = 0,
+  DT_F32 = 1,
+  DT_U8 = 2,
+  DT_I8 = 3,
+  DT_U16 = 4,
+  DT_I16 = 5,
+  DT_I32 = 6,
+  DT_I64 = 7,
+  DT_STR = 8,
+  DT_BOOL = 9,
+  DT_F16 = 10,
+  DT_F64 = 11,
+  DT_U32 = 12,
+  DT_U64 = 13,
+  DT_C64 = 14,
+  DT_C128 = 15,
+  DT_BF16 = 16,
+  DT_F8E4M3FN = 17,
+  DT_F8E4M3FNUZ = 18,
+  DT_F8E5M2 = 19,
+  DT_F8E5M2FNUZ = 20,
+  DT_U4 = 21,
+  DT_I4 = 22,
+  DT_F4E2M1 = 23,
+  DT_F8E8M0 = 24,
+  DT_U2 = 25,
+  DT_I2 = 26,
+  DT_F6E2M3 = 27,
+  DT_F6E3M2 = 28,
+  DT_COUNT = 29,
 } DType;
 
 // How a dtype is stored and what it is computed in. Registers (scalar expressions) know only five types:
@@ -33,16 +59,16 @@ typedef enum TypeKind { TYPE_TENSOR, TYPE_SEQUENCE, TYPE_OPTIONAL, TYPE_MAP, TYP
 typedef struct Type Type;
 struct Type {
   TypeKind kind;
-  DType dtype;             // TENSOR, SPARSE; MAP: the key's
-  int rank;                // TENSOR: -1 unknown
-  IExpr *dim[MAX_RANK];    // NULL: not known yet (before infer; never after it)
-  const Type *elem;        // SEQUENCE, OPTIONAL: the element; MAP: the value
+  DType dtype;          // TENSOR, SPARSE; MAP: the key's
+  int rank;             // TENSOR: -1 unknown
+  IExpr *dim[MAX_RANK]; // NULL: not known yet (before infer; never after it)
+  const Type *elem;     // SEQUENCE, OPTIONAL: the element; MAP: the value
 };
 const Type *type_tensor(DType, int rank, IExpr *const *dim); // interned: equal types are the equal pointer
 const Type *type_unranked(DType);
 const Type *type_of(TypeKind, DType key, const Type *elem);
-const char *type_str(const Type *);                          // f32[N,3,224,224], seq(f32[?]), opt(..), map(i64,f32[])
-const Type *type_parse(const char **text);                   // NULL: malformed; symbols are looked up by name
+const char *type_str(const Type *);        // f32[N,3,224,224], seq(f32[?]), opt(..), map(i64,f32[])
+const Type *type_parse(const char **text); // NULL: malformed; symbols are looked up by name
 
 // A constant tensor's contents. Dense row-major, little endian, packed below 8 bits; strings: Str[].
 typedef struct Str {
@@ -59,8 +85,8 @@ typedef struct Tensor {
 Tensor *tensor_new(DType, int rank, const int64_t *dim, const void *data); // data NULL: zeroed memory of its own
 int64_t tensor_count(const Tensor *);
 // Elements as numbers: for shape values, attributes, small tables. i is the linear index.
-int64_t tensor_int(const Tensor *, int64_t i);   // integers and bool
-double tensor_float(const Tensor *, int64_t i);  // any numeric type
+int64_t tensor_int(const Tensor *, int64_t i);  // integers and bool
+double tensor_float(const Tensor *, int64_t i); // any numeric type
 void tensor_set_int(Tensor *, int64_t i, int64_t v);
 void tensor_set_float(Tensor *, int64_t i, double v); // rounds as a store does
 // Bits of one element of a small float type <-> double (all conversions round to nearest even; e8m0 per the OCP MX spec).

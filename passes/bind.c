@@ -10,7 +10,10 @@ static void list_symbol(Atom *a, void *u) {
   if (a->kind == ATOM_SYM && (!t->p || !strstr(t->p, a->name))) put(t, "%s%s", t->n ? ", " : "", a->name);
 }
 static void find_symbol(Atom *a, void *u) {
-  struct { Sym name; bool yes; } *f = u;
+  struct {
+    Sym name;
+    bool yes;
+  } *f = u;
   f->yes |= a->kind == ATOM_SYM && a->name == f->name;
 }
 static void each_dim(const Graph *g, void (*f)(Atom *, void *), void *u) {
@@ -18,7 +21,10 @@ static void each_dim(const Graph *g, void (*f)(Atom *, void *), void *u) {
     for (int d = 0; g->in[i]->type->kind == TYPE_TENSOR && d < g->in[i]->type->rank; d++) ix_atoms(g->in[i]->type->dim[d], f, u);
 }
 static void bind_symbol(const Graph *g, const struct DimOption *o) {
-  struct { Sym name; bool yes; } f = {o->name, false};
+  struct {
+    Sym name;
+    bool yes;
+  } f = {o->name, false};
   each_dim(g, find_symbol, &f);
   if (!f.yes) {
     Text t = {0};
@@ -36,7 +42,8 @@ static void bind_shape(Graph *g, const struct ShapeOption *o) {
       fail(EXIT_USAGE, "option.shape", NOWHERE, "--shape: input %s has type %s", v->name, type_str(v->type));
     IExpr *dim[MAX_RANK];
     for (int d = 0; d < o->n; d++) {
-      if (o->dim[d].keep && v->type->rank < 0) fail(EXIT_USAGE, "option.shape", NOWHERE, "--shape: the model says nothing of %s's dims", v->name);
+      if (o->dim[d].keep && v->type->rank < 0)
+        fail(EXIT_USAGE, "option.shape", NOWHERE, "--shape: the model says nothing of %s's dims", v->name);
       dim[d] = o->dim[d].keep ? v->type->dim[d] : o->dim[d].size >= 0 ? ix(o->dim[d].size) : ix_sym(o->dim[d].name, 0, IX_DIM_MAX);
     }
     v->type = type_tensor(v->type->dtype, o->n, dim);

@@ -83,7 +83,8 @@ typedef struct Labels {
   int n;                        // terms
   char out[MAX_RANK + 1];
 } Labels;
-static int term_labels(const char *s, size_t n, int rank, char *out, int *ellipsis) { // rank -1: the result, whose ellipsis has *ellipsis dims
+static int term_labels(const char *s, size_t n, int rank, char *out,
+                       int *ellipsis) { // rank -1: the result, whose ellipsis has *ellipsis dims
   int letters = 0, k = 0;
   for (size_t i = 0; i < n; i++) letters += s[i] != '.' && s[i] != ' ';
   for (size_t i = 0; i < n; i++) {

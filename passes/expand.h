@@ -25,7 +25,7 @@ void give(const B *, int out, Value *by);                       // result `out` 
 int64_t int_or(const B *, const char *name, int64_t otherwise); // attributes of b->at that may have neither value nor default
 double float_or(const B *, const char *name, double otherwise);
 const char *text_of(const B *, const char *name); // a string attribute of b->at; "" if absent
-bool wanted(const B *, int out);                                                                 // has somebody a use for result `out`?
+bool wanted(const B *, int out);                  // has somebody a use for result `out`?
 _Noreturn void cannot(const B *, const char *format, ...) __attribute__((format(printf, 2, 3))); // EXIT_UNSUPPORTED, naming the node
 
 static inline Value *in(const B *b, int i) { return node_in(b->at, i); }

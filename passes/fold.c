@@ -1,7 +1,7 @@
 // fold.c - FOLD rows: "combine; term; finish" over the op's axes. (fold_row serves them all.)
 //
-// Axes are known when the model is compiled, or fed at run time: then each dim is reduced or kept by a 0/1 symbol, which with keepdims needs
-// no other code: the result index of a reduced dim is 0, the reduce loop of a kept one has extent 1.
+// Axes are known when the model is compiled, or fed at run time: then each dim is reduced or kept by a 0/1 symbol, which with keepdims
+// needs no other code: the result index of a reduced dim is 0, the reduce loop of a kept one has extent 1.
 #include "passes/index.h"
 #include <string.h>
 
@@ -16,7 +16,8 @@ static Axes axes_of_node(Lower *L, Node *n) {
   if (spatial) return a;
   Value *in = node_in(n, 1);
   int64_t count = 0;
-  if (in && !ix_const(in->type->dim[0], &count)) fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the number of axes must be known when the model is compiled");
+  if (in && !ix_const(in->type->dim[0], &count))
+    fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the number of axes must be known when the model is compiled");
   for (int d = 0; d < rank; d++) {
     if (!count) a.reduced[d] = ix(!attr_int(n, "noop_with_empty_axes"));
     for (int i = 0; i < count; i++) a.reduced[d] = ix_add(a.reduced[d], is_axis(pull_scalar_index(L, in, i), d, rank));
@@ -60,13 +61,15 @@ static Ex *row_name(const char *id, DType *storage, void *u) {
   return NULL;
 }
 static Combine combine_named(const char *s, size_t n, DType t) {
-  static const char *const names[C_COUNT] = {"",
+  static const char *const names[C_COUNT] = {
+      "",
 #define COMBINE(name, f, i, meaning, exact) #name,
 #include "ir/combine.def"
 #undef COMBINE
   };
   for (int c = 1; c < C_COUNT; c++)
-    if (strlen(names[c]) == n && !memcmp(names[c], s, n)) return t != DT_BOOL ? (Combine)c : c == C_max ? C_or : c == C_min ? C_and : (Combine)c;
+    if (strlen(names[c]) == n && !memcmp(names[c], s, n))
+      return t != DT_BOOL ? (Combine)c : c == C_max ? C_or : c == C_min ? C_and : (Combine)c;
   bug("no combine row '%.*s'", (int)n, s);
 }
 static IExpr *reduced_count(const Fold *f) {
@@ -79,7 +82,8 @@ static Ex *row_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
   while (*last == ' ') last++;
   IExpr *count = reduced_count(f);
   bool may_be_empty = ix_lower(count) < 1 && f->combine == C_add;
-  if (may_be_empty && (acc->type == DT_F32 || acc->type == DT_F64)) acc = ex_op(S_add, acc, ex_f(acc->type, 0.0), NULL); // the identity -0.0 may show
+  if (may_be_empty && (acc->type == DT_F32 || acc->type == DT_F64))
+    acc = ex_op(S_add, acc, ex_f(acc->type, 0.0), NULL); // the identity -0.0 may show
   if (!strcmp(last, "acc")) return acc;
   (void)L;
   RowNames r = {n, NULL, acc, ex_ix(acc->type, count), acc->type};

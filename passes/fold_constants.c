@@ -38,7 +38,8 @@ static bool read_in_part(const Value *v) {
 
 // Bytes that a product widens as it reads them: a matrix is streamed once per run, and memory is what limits that.
 static bool stays_narrow(const Node *n) {
-  if (n->op->id != OP_Cast || dtype_bytes(n->in[0]->type->dtype, 1) != 1 || value_rank(n->out[0]) != 2 || is_output(n->out[0])) return false;
+  if (n->op->id != OP_Cast || dtype_bytes(n->in[0]->type->dtype, 1) != 1 || value_rank(n->out[0]) != 2 || is_output(n->out[0]))
+    return false;
   for (int i = 0; i < n->out[0]->nuser; i++) {
     const Node *u = n->out[0]->user[i];
     if (u->op->id != OP_MatMul || u->in[1] != n->out[0] || u->in[0] == n->out[0]) return false;

@@ -1,6 +1,6 @@
 // index.c - INDEX rows, first part: views and parts. Each function says which element of an operand stands at an index of the result.
-#include "passes/lower.h"
 #include "passes/index.h"
+#include "passes/lower.h"
 #include <string.h>
 
 static IExpr *dim(const Value *v, int d) { return v->type->dim[d]; }

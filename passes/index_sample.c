@@ -1,6 +1,6 @@
 // index_sample.c - INDEX rows that sample: Resize, GridSample, AffineGrid; quantisation; random numbers and window functions.
-#include "passes/index.h"
 #include "ir/math.h"
+#include "passes/index.h"
 #include <string.h>
 
 static IExpr *dim(const Value *v, int d) { return v->type->dim[d]; }
@@ -31,8 +31,8 @@ typedef struct Axis {
   bool resized;
   IExpr *in, *out, *i;
   Ex *scale;
-  Ex *x;       // position in the input
-  Ex *outside; // tf_crop_and_resize: bool, or NULL
+  Ex *x;        // position in the input
+  Ex *outside;  // tf_crop_and_resize: bool, or NULL
   IExpr *exact; // nearest by a whole factor: the index itself
 } Axis;
 static bool mode_is(Node *n, const char *m) { return attr_is(n, "coordinate_transformation_mode", m); }
@@ -62,7 +62,8 @@ static Ex *position(Lower *L, Node *n, Axis *a, int k, int count) {
     Ex *adjust = divide(ex_ix(DT_F32, a->out), length), *mid = mul(in, half);
     return add(mul(mid, sub(f32(1), adjust)), centre);
   }
-  if (mode_is(n, "align_corners")) return choose(ex_op(S_eq, length, f32(1), NULL), f32(0), divide(mul(i, sub(in, f32(1))), sub(length, f32(1))));
+  if (mode_is(n, "align_corners"))
+    return choose(ex_op(S_eq, length, f32(1), NULL), f32(0), divide(mul(i, sub(in, f32(1))), sub(length, f32(1))));
   Ex *start = element(L, n->in[1], ix(k)), *end = element(L, n->in[1], ix(k + count)), *last = sub(in, f32(1)); // tf_crop_and_resize
   start = ex_cast(DT_F32, start), end = ex_cast(DT_F32, end);
   Ex *step = divide(mul(sub(end, start), last), sub(length, f32(1)));
@@ -72,9 +73,11 @@ static Ex *position(Lower *L, Node *n, Axis *a, int k, int count) {
 }
 // By a whole factor the common nearest modes are a division of indices, no floats.
 static IExpr *whole_factor(Node *n, const Axis *a) {
-  if (!attr_is(n, "mode", "nearest") || a->scale->op != S_CONST || a->scale->f < 1 || a->scale->f != (double)(int64_t)a->scale->f) return NULL;
+  if (!attr_is(n, "mode", "nearest") || a->scale->op != S_CONST || a->scale->f < 1 || a->scale->f != (double)(int64_t)a->scale->f)
+    return NULL;
   bool floor_mode = mode_is(n, "asymmetric") && attr_is(n, "nearest_mode", "floor");
-  bool centred = mode_is(n, "half_pixel") && (attr_is(n, "nearest_mode", "round_prefer_floor") || attr_is(n, "nearest_mode", "round_prefer_ceil"));
+  bool centred =
+      mode_is(n, "half_pixel") && (attr_is(n, "nearest_mode", "round_prefer_floor") || attr_is(n, "nearest_mode", "round_prefer_ceil"));
   return floor_mode || centred ? ix_divk(a->i, (int64_t)a->scale->f) : NULL;
 }
 static Axis resize_axis(Lower *L, Node *n, int d, IExpr *i) {

@@ -103,7 +103,8 @@ void nest_scatter_nd(Lower *L, Node *n) {
   Value *x = n->in[0], *idx = n->in[1], *u = n->in[2];
   int q = rank_of(idx), nax = 0;
   int64_t tuple;
-  if (!ix_const(dim(idx, q - 1), &tuple)) fail(EXIT_UNSUPPORTED, "lower.scatternd", node_where(n), "the last dim of ScatterND's indices must be known");
+  if (!ix_const(dim(idx, q - 1), &tuple))
+    fail(EXIT_UNSUPPORTED, "lower.scatternd", node_where(n), "the last dim of ScatterND's indices must be known");
   lower_begin(L, n->op->name);
   Buf *out = lower_out(L, n->out[0]);
   copy_stage(L, x, out);

@@ -8,10 +8,10 @@
 
 typedef struct Attention {
   Stage *qk, *pv;
-  IExpr *i, *j, *e, *d;   // row, row position, result column, depth
+  IExpr *i, *j, *e, *d; // row, row position, result column, depth
   IExpr *outer[MAX_AXES];
   int nouter;
-  Ex *keys, *values;      // loads
+  Ex *keys, *values; // loads
 } Attention;
 
 static int depth_dim(const Attention *a) { // the keys' dim that the depth walks, step by step: d, or 64*h + d
@@ -64,7 +64,8 @@ static bool analyse(Kernel *k, Attention *a) {
   for (int s = 0; s < k->nstage; s++) { // all else: elementwise or folds over the row, or the epilogue of the result
     const Stage *st = k->stage[s];
     for (int q = 0; q < st->nax; q++)
-      if (st->ax[q] != a->i && st->ax[q] != a->j && st->ax[q] != a->e && st->ax[q] != a->d && !axis_among(st->ax[q], a->outer, a->nouter)) return false;
+      if (st->ax[q] != a->i && st->ax[q] != a->j && st->ax[q] != a->e && st->ax[q] != a->d && !axis_among(st->ax[q], a->outer, a->nouter))
+        return false;
   }
   return true;
 }
@@ -84,7 +85,8 @@ static void panel_of_keys(Sched *s, const Attention *a, const char *outer, int w
     if (d != dj && d != dd) PART(d, 1, 0);
   PART(dj, width, 0), PART(dd, 1, 0), PART(dj, 1, width);
 #undef PART
-  const char *j = sched_axis(s, copy->ix[dj], fmt("%d rest %d", s->t->lanes, s->t->lanes)), *d = sched_axis(s, copy->ix[dd], fmt("%d", s->t->lanes));
+  const char *j = sched_axis(s, copy->ix[dj], fmt("%d rest %d", s->t->lanes, s->t->lanes)),
+             *d = sched_axis(s, copy->ix[dd], fmt("%d", s->t->lanes));
   bool square = extent_or(a->d, 0) % s->t->lanes == 0 && s->t->lanes == 16;
   Text t = {0};
   if (square) put(&t, "%s| %s.0 %s.0 %s.1 tr %s.1 vec", outer, j, d, d, j);
@@ -122,8 +124,10 @@ bool sched_attention(Sched *s) {
   bool affine;
   if (load_stride(a.keys, a.j, &affine) != 1) panel_of_keys(s, &a, outer.p, nj * lanes);
   const char *I = sched_axis(s, a.i, rows == 8 ? "8 rest 4,2,1" : "4 rest 2,1");
-  const char *J = sched_axis(s, a.j, nj > 1 ? fmt("%d,%d", nj * lanes, lanes) : fmt("%d", lanes)), *E = sched_axis(s, a.e, ne > 1 ? fmt("%d,%d", ne * lanes, lanes) : fmt("%d", lanes));
-  const char *jv = nj > 1 ? fmt("%s.1 unroll %s.2 vec", J, J) : fmt("%s.1 vec", J), *ev = ne > 1 ? fmt("%s.1 unroll %s.2 vec", E, E) : fmt("%s.1 vec", E);
+  const char *J = sched_axis(s, a.j, nj > 1 ? fmt("%d,%d", nj * lanes, lanes) : fmt("%d", lanes)),
+             *E = sched_axis(s, a.e, ne > 1 ? fmt("%d,%d", ne * lanes, lanes) : fmt("%d", lanes));
+  const char *jv = nj > 1 ? fmt("%s.1 unroll %s.2 vec", J, J) : fmt("%s.1 vec", J),
+             *ev = ne > 1 ? fmt("%s.1 unroll %s.2 vec", E, E) : fmt("%s.1 vec", E);
   const char *D = sched_axis(s, a.d, ""), *JV = sched_axis(s, a.j, "");
   int qk_at = stage_find(k, a.qk->name), copy_at = stage_find(k, copied);
   for (int i = 0; i < k->nstage; i++) {

@@ -21,7 +21,9 @@ static void access(Pair *p, Buf *b, IExpr *const *at) {
   for (int d = 0; d < b->rank; d++) {
     bool ha = ix_has(at[d], a), hc = ix_has(at[d], c);
     if (!ha && !hc) continue;
-    if (at[d] == p->a && d + 1 < b->rank && at[d + 1] == p->b && found < 0 && b->dim[d + 1] == c->a && b->dim[d] == a->a && !b->lay && !b->stride[0]) found = d;
+    if (at[d] == p->a && d + 1 < b->rank && at[d + 1] == p->b && found < 0 && b->dim[d + 1] == c->a && b->dim[d] == a->a && !b->lay &&
+        !b->stride[0])
+      found = d;
     else if (!(found >= 0 && d == found + 1)) p->ok = false;
   }
   if (p->touched[b->id] && p->dim[b->id] != found) p->ok = false; // all accesses of a buffer must agree

@@ -1,4 +1,5 @@
-// sched_contract.c - contractions: acc[C] += A * B with an elementwise epilogue. MatMul, Gemm, Conv, Einsum, ConvTranspose, attention's two.
+// sched_contract.c - contractions: acc[C] += A * B with an elementwise epilogue. MatMul, Gemm, Conv, Einsum, ConvTranspose, attention's
+// two.
 //
 // Axes of C and one operand alone are that operand's; axes of both are batch; axes of A and B alone are K. The vector axis is the one the
 // result stores contiguously; its operand is read in vectors (packed first if it is a constant or not contiguous), the other one is
@@ -8,12 +9,12 @@
 
 typedef struct Contraction {
   Stage *upd;
-  Ex *far, *near;            // operands: broadcast (rows), and read in vectors (columns)
-  Ex *near_load;             // near's load
-  IExpr *m, *v;              // row axis (NULL: none), vector axis
+  Ex *far, *near; // operands: broadcast (rows), and read in vectors (columns)
+  Ex *near_load;  // near's load
+  IExpr *m, *v;   // row axis (NULL: none), vector axis
   IExpr *outer[MAX_AXES], *red[MAX_AXES];
   int nouter, nred;
-  bool grouped;              // no axis belongs to the columns alone (depthwise): vectors along a batch axis
+  bool grouped; // no axis belongs to the columns alone (depthwise): vectors along a batch axis
 } Contraction;
 
 bool stage_is_contraction(const Stage *s) {
@@ -99,7 +100,8 @@ static double tile_cost(const Target *t, int mr, int nv, const Contraction *c, b
   bool known = !c->m || ix_const(ix_var_of(c->m)->a, NULL);
   double tiles = (double)(int64_t)((nn + cols - 1) / cols), waste = tiles * cols / nn;
   for (int64_t left = (int64_t)mm; left > 0;) { // row tiles, then the rest nest
-    double r = left < mr ? (double)left : mr, fma = r * nv / t->fma_ports, load = (r + (c->grouped ? 0 : nv)) / t->load_ports, cyc = fma > load ? fma : load;
+    double r = left < mr ? (double)left : mr, fma = r * nv / t->fma_ports, load = (r + (c->grouped ? 0 : nv)) / t->load_ports,
+           cyc = fma > load ? fma : load;
     if (cyc < t->fma_latency) cyc = t->fma_latency;
     used += cyc + 0.02 * load + (far_panel ? 0.2 * nv : 0) + (streams ? 0.03 * r : 0), left -= (int64_t)r;
   }
@@ -190,7 +192,8 @@ static bool copy_panels(Sched *s, Contraction *c, int64_t panel) {
   int dv = lay->axis[lay->n - 1];
   IExpr *v_axis = copy->ix[dv];
   for (int d = 0; d < copy->nax; d++)
-    if (copy->ax[d] != v_axis) put(&t, "%s %s", sched_axis(s, copy->ax[d], ""), chunks < 64 ? "par " : ""), chunks *= extent_or(copy->ax[d], 8);
+    if (copy->ax[d] != v_axis)
+      put(&t, "%s %s", sched_axis(s, copy->ax[d], ""), chunks < 64 ? "par " : ""), chunks *= extent_or(copy->ax[d], 8);
   const char *v = sched_axis(s, v_axis, fmt("%d", s->t->lanes));
   put(&t, "%s.0 %s.1 vec", v, v);
   sched_bands(k, copy->name, t.p);
@@ -218,7 +221,9 @@ static const char *rows_text(const Contraction *c, Tile t, int64_t block) {
   int64_t m;
   if (block && ix_const(ix_var_of(c->m)->a, &m)) {
     int left = (int)(m % t.mr);
-    return left ? fmt("%d,%d rest %d,%d", (int)block, t.mr, t.mr, left) : m % block ? fmt("%d,%d rest %d", (int)block, t.mr, t.mr) : fmt("%d,%d", (int)block, t.mr);
+    return left        ? fmt("%d,%d rest %d,%d", (int)block, t.mr, t.mr, left)
+           : m % block ? fmt("%d,%d rest %d", (int)block, t.mr, t.mr)
+                       : fmt("%d,%d", (int)block, t.mr);
   }
   if (ix_const(ix_var_of(c->m)->a, &m)) {
     if (m % t.mr == 0) return fmt("%d", t.mr);
@@ -230,8 +235,8 @@ static const char *rows_text(const Contraction *c, Tile t, int64_t block) {
   return t.mr == 1 ? "1" : x.p;
 }
 // Predicates of the loads. Where a tiled stored axis meets a reduce axis (ow * s + kw) the border tiles become pieces of their own and the
-// reduce axis is unrolled: every predicate is then a constant at the border and proved in the middle. Where the stored axis is a plain outer
-// loop, build clips the reduce loop.
+// reduce axis is unrolled: every predicate is then a constant at the border and proved in the middle. Where the stored axis is a plain
+// outer loop, build clips the reduce loop.
 static void peel(Kernel *k, const Stage *st) {
   Ex *l[16];
   int n = stage_loads(st, l, 16), at = stage_find(k, st->name);
@@ -305,7 +310,8 @@ bool sched_contraction(Sched *s) {
     if (M) put(&t, "%s.%d %s", M, level + 1, roll ? "" : "unroll ");
     put(&t, "%s", vec);
     sched_bands(k, st->name, t.p);
-    if (i && k->stage[i - 1]->out->kind == BUF_TEMP && k->stage[i - 1]->out == c.near_load->buf) k->sched->stage[i].shared = 0; // behind the copy
+    if (i && k->stage[i - 1]->out->kind == BUF_TEMP && k->stage[i - 1]->out == c.near_load->buf)
+      k->sched->stage[i].shared = 0; // behind the copy
   }
   sched_store(k->sched, c.upd->out, SPACE_REG, -1, NULL);
   peel(k, c.upd);

@@ -15,7 +15,8 @@ static int64_t at_or(const int64_t *v, int n, int i, int64_t other) { return i <
 static Window window_of(Node *n, Value *weights) {
   Window w = {.n = rank_of(n->in[0]) - 2};
   const int64_t *k, *s, *d, *p;
-  int nk = attr_ints(n, "kernel_shape", &k), ns = attr_ints(n, "strides", &s), nd = attr_ints(n, "dilations", &d), np = attr_ints(n, "pads", &p);
+  int nk = attr_ints(n, "kernel_shape", &k), ns = attr_ints(n, "strides", &s), nd = attr_ints(n, "dilations", &d),
+      np = attr_ints(n, "pads", &p);
   bool upper = attr_is(n, "auto_pad", "SAME_UPPER"), lower = attr_is(n, "auto_pad", "SAME_LOWER"), valid = attr_is(n, "auto_pad", "VALID");
   for (int i = 0; i < w.n; i++) {
     if (nk) w.k[i] = k[i];
@@ -51,7 +52,8 @@ static Ex *add_bias(Lower *L, Node *n, Fold *f, Ex *acc) {
 static IExpr *group_of(IExpr *oc, int64_t per_group, int64_t groups) { return groups == 1 ? ix(0) : ix_divk(oc, per_group); }
 static int64_t known_dim(Node *n, Value *v, int d) {
   int64_t k;
-  if (!ix_const(dim(v, d), &k)) fail(EXIT_UNSUPPORTED, "lower.channels", node_where(n), "dim %d of the weights must be known when the model is compiled", d);
+  if (!ix_const(dim(v, d), &k))
+    fail(EXIT_UNSUPPORTED, "lower.channels", node_where(n), "dim %d of the weights must be known when the model is compiled", d);
   return k;
 }
 
@@ -136,7 +138,8 @@ static IExpr *flat_index(Node *n, IExpr *const *at) { // over the whole tensor; 
   const Type *t = n->in[0]->type;
   for (int d = 0; d < 2; d++) lin = ix_add(ix_mul(lin, t->dim[d]), at[d]);
   bool columns = attr_int(n, "storage_order") == 1;
-  for (int d = columns ? t->rank - 1 : 2; columns ? d >= 2 : d < t->rank; d += columns ? -1 : 1) lin = ix_add(ix_mul(lin, t->dim[d]), at[d]);
+  for (int d = columns ? t->rank - 1 : 2; columns ? d >= 2 : d < t->rank; d += columns ? -1 : 1)
+    lin = ix_add(ix_mul(lin, t->dim[d]), at[d]);
   return lin;
 }
 void fold_max_pool(Lower *L, Node *n, Fold *f) {

@@ -52,7 +52,7 @@ struct tn_run { /* tn_frame.run */
   const volatile int32_t *cancel;
   _Atomic uint32_t lock;
   bool fault, nomem, limit, text_set;
-  int32_t bad_output;   /* ~k: output k was given a negative size */
+  int32_t bad_output; /* ~k: output k was given a negative size */
   uint32_t site;
   int64_t pos, value;
   char text[400]; /* what a host op says instead of its site's text */

@@ -1,5 +1,6 @@
-// guard.c - runs a shared object with every piece of memory it gets - workspace, outputs, inputs - ending at a page that may not be touched,
-// so that code which writes or reads past a buffer stops where it does so.   guard LIB.so NAME [SIZE [THREADS]]   (sizes of open dims: 1)
+// guard.c - runs a shared object with every piece of memory it gets - workspace, outputs, inputs - ending at a page that may not be
+// touched, so that code which writes or reads past a buffer stops where it does so.   guard LIB.so NAME [SIZE [THREADS]]   (sizes of open
+// dims: 1)
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
