@@ -3,7 +3,7 @@
 # Ends with 'N passed, N failed, N skipped'. What a step printed is in build/log/.  ./test.sh STEP.. runs only those steps.
 cd "$(dirname "$0")" || exit 1
 . cmake/packages.sh
-need_packages $BUILD_PACKAGES libcmocka-dev python3-venv clang-19 clang-format-19 ccache
+need_packages $BUILD_PACKAGES libcmocka-dev libopenblas0 python3-venv clang-19 clang-format-19 ccache
 export CCACHE_BASEDIR=$PWD
 build=$PWD/build jobs=$(nproc) passed=0 failed=0 skipped=0 began=$SECONDS only=" $* "
 mkdir -p "$build/log"
@@ -55,7 +55,7 @@ zoo() { # the development zoo, where it is laid beside the repository: the small
 }
 clang() { configure build-clang -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 -DTENON_LLVM_SHARED=ON && ninja -C build-clang tenon unit tools; }
 sanitized() {
-  configure build-asan -DTENON_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g1" && ninja -C build-asan tenon &&
+  configure build-asan -DTENON_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g1" && ninja -C build-asan tenon tools &&
     ASAN_OPTIONS=detect_leaks=0 unit build-asan
 }
 

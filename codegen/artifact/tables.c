@@ -113,7 +113,7 @@ static uint64_t put_sites(Tables *t) {
     const Site *s = &p->site[i];
     const char *text = s->text ? s->text : "value %v is not allowed";
     // A bound that is no number is not printed: the text says it in the model's words.
-    int64_t v[4] = {(uint32_t)s->node | (int64_t)s->input << 32, 0, bound(s->lo, INT64_MIN), bound(s->hi, INT64_MAX)};
+    int64_t v[4] = {(int64_t)((uint32_t)s->node | (uint64_t)(uint32_t)s->input << 32), 0, bound(s->lo, INT64_MIN), bound(s->hi, INT64_MAX)};
     uint64_t at = all + (uint64_t)i * sizeof(tn_site);
     char *raw = (char *)obj_bytes(t->o, t->rel) + at;
     memcpy(raw + offsetof(tn_site, node), &v[0], 8);
