@@ -57,9 +57,10 @@ static Node *expand_node(Node *n) {
 
 static void expand_graph(Graph *g) {
   for (Node *n = g->first; n;) {
-    if (is_string_view(n)) {
+    bool across = is_scan_across(n);
+    if (across || is_string_view(n)) {
       Node *before = n->prev;
-      expand_string_view(&(B){g, n, n});
+      (across ? expand_scan_across : expand_string_view)(&(B){g, n, n});
       node_remove(n);
       n = before ? before->next : g->first;
       continue;

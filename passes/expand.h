@@ -44,6 +44,10 @@ Value *and_opt(const B *, Value *x, Value *y); // likewise, on bools
 bool is_string_view(const Node *);
 void expand_string_view(const B *);
 
+/* ---- Scan (expand_scan.c) ---- */
+bool is_scan_across(const Node *); // does an output lie along another axis than the first?
+void expand_scan_across(const B *);
+
 /* ---- constants ---- */
 Value *num(const B *, DType, double v);               // rank 0
 Value *num_like(const B *, const Value *x, double v); // of x's dtype

@@ -143,11 +143,39 @@ Ex *index_cast(Lower *L, Node *n, int out, IExpr *const *idx) {
   if (e->type != DT_F32 && e->type != DT_F64) e = ex_cast_storage(from, DT_F32, e);
   return ex_round_saturating(to, e, attr_int(n, "saturate") != 0);
 }
+// The 16 bits of a float that was loaded as f32, in the low half of an i32.
+static Ex *half_bits(DType t, Ex *x) {
+  Ex *u = ex_op(S_bits, x, NULL, NULL);
+  if (t == DT_BF16) return ex_op(S_ushr, u, ex_i(DT_I32, 16), NULL);
+  Ex *sign = ex_op(S_and, ex_op(S_ushr, u, ex_i(DT_I32, 16), NULL), ex_i(DT_I32, 0x8000), NULL);
+  Ex *size = ex_op(S_and, u, ex_i(DT_I32, 0x7fffffff), NULL), *top = ex_op(S_ushr, size, ex_i(DT_I32, 13), NULL);
+  Ex *normal = ex_op(S_sub, top, ex_i(DT_I32, 112 << 10), NULL);                     // the exponents' biases differ by 112
+  Ex *special = ex_op(S_sub, top, ex_i(DT_I32, 224 << 10), NULL);                    // infinity, NaN
+  Ex *units = ex_op(S_mul, ex_op(S_abs, x, NULL, NULL), ex_f(DT_F32, 0x1p24), NULL); // below 2^-14: so many times 2^-24
+  Ex *r = ex_op(S_select, ex_op(S_lt, size, ex_i(DT_I32, 0x7f800000), NULL), normal, special);
+  r = ex_op(S_select, ex_op(S_lt, size, ex_i(DT_I32, 113 << 23), NULL), ex_cast(DT_I32, units), r);
+  return ex_op(S_or, r, sign, NULL);
+}
+// The f32 value of a float whose 16 bits stand in the low half of an i32.
+static Ex *half_from_bits(DType t, Ex *h) {
+  if (t == DT_BF16) return ex_op(S_bits, ex_op(S_shl, h, ex_i(DT_I32, 16), NULL), NULL, NULL);
+  Ex *sign = ex_op(S_shl, ex_op(S_and, h, ex_i(DT_I32, 0x8000), NULL), ex_i(DT_I32, 16), NULL);
+  Ex *size = ex_op(S_and, h, ex_i(DT_I32, 0x7fff), NULL), *top = ex_op(S_shl, size, ex_i(DT_I32, 13), NULL);
+  Ex *normal = ex_op(S_add, top, ex_i(DT_I32, 112 << 23), NULL), *special = ex_op(S_add, top, ex_i(DT_I32, 224 << 23), NULL);
+  Ex *tiny = ex_op(S_bits, ex_op(S_mul, ex_cast(DT_F32, size), ex_f(DT_F32, 0x1p-24), NULL), NULL, NULL);
+  Ex *r = ex_op(S_select, ex_op(S_lt, size, ex_i(DT_I32, 0x7c00), NULL), normal, special);
+  r = ex_op(S_select, ex_op(S_lt, size, ex_i(DT_I32, 0x400), NULL), tiny, r);
+  return ex_op(S_bits, ex_op(S_or, r, sign, NULL), NULL, NULL);
+}
 Ex *ex_reinterpret(DType from, DType to, Ex *e) {
   if (from == to) return e;
   bool ff = dtypes[from].is_float, tf = dtypes[to].is_float;
   if (dtypes[from].bits != dtypes[to].bits)
     fail(EXIT_UNSUPPORTED, "lower.bitcast", NOWHERE, "BitCast between %s and %s", dtypes[from].name, dtypes[to].name);
+  if (dtypes[from].bits == 16 && (ff || tf)) {
+    Ex *bits = ff ? half_bits(from, e) : ex_op(S_and, ex_cast(DT_I32, e), ex_i(DT_I32, 0xffff), NULL);
+    return tf ? half_from_bits(to, bits) : ex_cast_storage(DT_I32, to, bits);
+  }
   if (!ff && !tf) return to == DT_BOOL ? ex_cast(DT_BOOL, e) : ex_cast_storage(from, to, e);
   if (dtypes[from].bits >= 32 && (from == DT_F32 || from == DT_F64 || to == DT_F32 || to == DT_F64)) {
     if (!ff && dtypes[from].bits == 32) e = ex_cast(DT_I32, e); // u32 is kept in i64
