@@ -1,8 +1,9 @@
 # The runtime's objects, as they go into artifacts: position independent, baseline CPU, no stack protector and no fortify (their symbols are
 # not among the imports of runtime/imports.txt), never sanitized. runtime/main*.c is the executable's main, host*.c, regex.c and utf.c are the
-# host ops, which only models with strings, sequences and the like need; all else is the core.
+# host ops, which only models with strings, sequences and the like need; host_openblas.c is apart, because it alone needs libopenblas; all else
+# is the core.
 # A symbol tn_x becomes tn_<hash of the contents>_x, so equal runtimes merge in a static link and different ones live side by side.
-# Leaves rt_core.o, rt_host.o, rt_main.o, rt.hash and rt_hash.h (RT_HASH) in build/rt, which codegen/artifact takes in by .incbin.
+# Leaves rt_core.o, rt_host.o, rt_main.o, rt_openblas.o, rt.hash and rt_hash.h (RT_HASH) in build/rt, which codegen/artifact takes in by .incbin.
 file(GLOB rt_sources CONFIGURE_DEPENDS runtime/*.c runtime/*.S)
 set(rt_dir ${CMAKE_BINARY_DIR}/rt)
 file(MAKE_DIRECTORY ${rt_dir})
@@ -20,11 +21,14 @@ endfunction()
 set(rt_core "")
 set(rt_host "")
 set(rt_main "")
+set(rt_openblas "")
 foreach(source ${rt_sources})
   get_filename_component(stem ${source} NAME_WE)
   rt_object(${source} ${stem}.o)
   if(stem MATCHES "^main")
     list(APPEND rt_main ${rt_dir}/${stem}.o)
+  elseif(stem STREQUAL "host_openblas")
+    list(APPEND rt_openblas ${rt_dir}/${stem}.o)
   elseif(stem MATCHES "^(host|regex|utf)")
     list(APPEND rt_host ${rt_dir}/${stem}.o)
   else()
@@ -36,11 +40,11 @@ foreach(source ${rt_sources})
   endif()
 endforeach()
 if(rt_core AND rt_main)
-  set(RUNTIME_BLOB ${rt_dir}/rt_core.o ${rt_dir}/rt_host.o ${rt_dir}/rt_main.o ${rt_dir}/rt_hash.h)
+  set(RUNTIME_BLOB ${rt_dir}/rt_core.o ${rt_dir}/rt_host.o ${rt_dir}/rt_main.o ${rt_dir}/rt_openblas.o ${rt_dir}/rt_hash.h)
   add_custom_command(
     OUTPUT ${RUNTIME_BLOB}
-    COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/rt_blob.sh ${rt_dir} "${rt_core}" "${rt_host}" "${rt_main}"
-    DEPENDS ${rt_core} ${rt_host} ${rt_main} ${CMAKE_SOURCE_DIR}/cmake/rt_blob.sh VERBATIM)
+    COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/rt_blob.sh ${rt_dir} "${rt_core}" "${rt_host}" "${rt_main}" "${rt_openblas}"
+    DEPENDS ${rt_core} ${rt_host} ${rt_main} ${rt_openblas} ${CMAKE_SOURCE_DIR}/cmake/rt_blob.sh VERBATIM)
 endif()
 add_custom_target(runtime_blob DEPENDS ${RUNTIME_BLOB})
 

@@ -249,6 +249,11 @@ static void write_artifact(Program *p, const Job *j, const Options *o, Times *ti
   note_output(j->out);
 }
 
+static void warn_of_openblas(const Program *p) {
+  if (p && host_calls(p->body, "gemm_openblas"))
+    report(LEVEL_WARNING, EXIT_OK, "gemm.openblas", NOWHERE, "matrix products go to OpenBLAS: results depend on the thread count");
+}
+
 static void stop_if_warned(void) {
   if (opt_on(OPT_WERROR) && reported(LEVEL_WARNING))
     fail(EXIT_INVALID, "warning.error", NOWHERE, "-Werror: %d warnings; nothing was written", reported(LEVEL_WARNING));
@@ -279,10 +284,13 @@ void compile(void *unused) {
   Job j = plan();
   Options *o = pass_options();
   Times times = {.import = seconds()};
+  if (o->openblas && (j.form == FORM_CUDA || j.form == FORM_PTX || j.form == FORM_CUBIN))
+    fail(EXIT_USAGE, "usage", NOWHERE, "--gemm=openblas does not go with code for a GPU");
   if (j.form == FORM_IR && !o->stop_after) o->stop_after = "choose"; // the last pass that leaves a graph
   Model m = model_read(input);
   times.passes = seconds();
   Program *p = m.program ? pipeline_resume(m.program, o) : pipeline_run(m.graph, o);
+  warn_of_openblas(p);
   stop_if_warned();
   if (o->stop_after) write_ir(m.graph, p, j.out);
   else write_form(p, &j, o, &times);

@@ -141,6 +141,7 @@ Options *pass_options(void) {
   o->target = target(cuda);
   o->math = opt_is(OPT_MATH, "strict") ? MATH_STRICT : opt_is(OPT_MATH, "fast") ? MATH_FAST : MATH_DEFAULT;
   o->opt = opt_is(OPT_LEVEL, "0") ? 0 : 2;
+  o->openblas = opt_is(OPT_GEMM, "openblas");
   o->verify = opt_on(OPT_VERIFY);
   o->time_passes = opt_on(OPT_TIME);
   o->dump_before = pass_name(OPT_DUMP_BEFORE);

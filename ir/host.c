@@ -15,6 +15,13 @@ HBuf *program_buf(Program *p, Sym name, const Type *type, HPlace place) {
   return b;
 }
 
+bool host_calls(const HStmt *s, const char *callee) {
+  for (; s; s = s->next)
+    if ((s->kind == HS_CALL && (!callee || !strcmp(s->callee, callee))) || host_calls(s->body, callee) || host_calls(s->other, callee))
+      return true;
+  return false;
+}
+
 IExpr *hbuf_size(const HBuf *b) {
   Buf as = {.rank = b->type->rank, .lay = b->lay};
   for (int i = 0; i < as.rank; i++) as.dim[i] = b->type->dim[i];

@@ -102,6 +102,7 @@ struct Program {
   Sym opsets, source_sha256, target, flags;
 };
 Program *program_new(Sym name);
+bool host_calls(const HStmt *, const char *callee); // is it called (NULL: is anything)?
 IExpr *hbuf_size(const HBuf *); // physical elements: pad and halo of the layout included
 HBuf *program_buf(Program *, Sym name, const Type *, HPlace);
 void program_print(const Program *, Text *text, Text *side); // symbols, buffers, kernels (stages, or tree if built), statements

@@ -48,9 +48,9 @@ static bool inlines(const Node *n) {
   const Lowering *w = lowering(n);
   return w && (w->family == FAMILY_ELEM || w->family == FAMILY_INDEX) && (w->formula || w->index);
 }
-static bool folds(const Node *n) {
+static bool folds(const Lower *L, const Node *n) {
   const Lowering *w = lowering(n);
-  return w && (w->family == FAMILY_FOLD || w->family == FAMILY_FOLDN);
+  return w && !by_openblas(L, n) && (w->family == FAMILY_FOLD || w->family == FAMILY_FOLDN);
 }
 
 /* ---- groups ---- */
@@ -72,6 +72,7 @@ static void fresh_vars(const Value *v, IExpr **var) {
 /* ---- expanding one node for one reader ---- */
 static void expand_at(Lower *L, Group *g, Value *owner, Value *v, IExpr *const *idx) {
   L->rec_group = g, L->rec_owner = owner, L->node = v->def;
+  L->rec_depth = vinfo(v)->where == RES_INLINE ? vinfo(v)->depth : 0;
   if (!v->elem || vinfo(v)->loaded) pull_elem_node(L, v->def, v->out, idx);
 }
 
@@ -114,7 +115,7 @@ static void expand_fold(Lower *L, Group *g, Value *v) {
   memcpy(f.out, i->var, sizeof i->var);
   i->nred = 0;
   choosing = n->op->family == FAMILY_FOLD ? g : NULL; // a contraction's depth is nobody else's axis
-  L->rec_group = g, L->rec_owner = v, L->node = n;
+  L->rec_group = g, L->rec_owner = v, L->node = n, L->rec_depth = 0;
   lowering(n)->fold(L, n, &f);
   choosing = NULL;
 }
@@ -261,7 +262,7 @@ static bool may_join(Lower *L, Value *v, const Readers *r) {
 }
 
 static void expand(Lower *L, Group *g, Value *v) {
-  if (folds(v->def)) expand_fold(L, g, v);
+  if (folds(L, v->def)) expand_fold(L, g, v);
   else expand_at(L, g, v, v, vinfo(v)->var);
 }
 static void make_root(Lower *L, Value *v) {
@@ -298,9 +299,10 @@ static void decide(Lower *L, Value *v) {
   VInfo *i = vinfo(v);
   Node *n = v->def;
   Readers r = readers_of(v, i);
-  if (i->must_root) return make_root(L, v);
+  enum { DEEPEST = 48 };
+  if (i->must_root || i->depth > DEEPEST) return make_root(L, v);
   if (!i->naccess) return; // only its shape is used, or nothing
-  if (folds(n)) return r.group && may_join(L, v, &r) ? make_temp(L, v, &r) : make_root(L, v);
+  if (folds(L, n)) return r.group && may_join(L, v, &r) ? make_temp(L, v, &r) : make_root(L, v);
   Cost c = cost_of(n);
   bool scheduled = L->opt && L->opt->opt > 0;
   if (scheduled && permutes_contraction(v)) return make_root(L, v);
@@ -343,7 +345,7 @@ void group_graph(Lower *L, Graph *g) {
   for (int i = 0; i < g->nout; i++) vinfo(g->out[i])->must_root = true;
   for (Node *n = g->last; n; n = n->prev) {
     for (int r = 0; r < n->nregion; r++) captured(n->region[r]);
-    if (inlines(n) || (folds(n) && lowering(n) && lowering(n)->fold)) {
+    if (inlines(n) || (folds(L, n) && lowering(n) && lowering(n)->fold)) {
       for (int o = 0; o < n->nout; o++)
         if (n->out[o]) decide(L, n->out[o]);
       continue;

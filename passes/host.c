@@ -55,20 +55,30 @@ static bool in_runtime(const char *callee) {
     if (!strcmp(names[i], callee)) return true;
   return false;
 }
+static void call_runtime(Lower *L, Node *n, const char *callee) {
+  HBuf **buf = bufs(n->nin + n->nout);
+  for (int i = 0; i < n->nin; i++) buf[i] = n->in[i] ? stored(L, n->in[i]) : NULL;
+  for (int i = 0; i < n->nout; i++) buf[n->nin + i] = n->out[i] ? lower_value(L, n->out[i]) : NULL;
+  HStmt *s = lower_stmt(L, HS_CALL);
+  s->callee = sym(callee);
+  s->nbuf = n->nin + n->nout, s->buf = buf, s->nin = n->nin;
+  s->attrs = n->attr, s->nattr = n->nattr;
+  s->site = lower_site(L, n, "%v", ix(0), ix(0));
+}
 void host_call(Lower *L, Node *n) {
   if (!in_runtime(lowering(n)->formula)) {
     report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no function in the runtime yet", n->op->name);
     return;
   }
-  HBuf **buf = bufs(n->nin + n->nout);
-  for (int i = 0; i < n->nin; i++) buf[i] = n->in[i] ? stored(L, n->in[i]) : NULL;
-  for (int i = 0; i < n->nout; i++) buf[n->nin + i] = n->out[i] ? lower_value(L, n->out[i]) : NULL;
-  HStmt *s = lower_stmt(L, HS_CALL);
-  s->callee = sym(lowering(n)->formula);
-  s->nbuf = n->nin + n->nout, s->buf = buf, s->nin = n->nin;
-  s->attrs = n->attr, s->nattr = n->nattr;
-  s->site = lower_site(L, n, "%v", ix(0), ix(0));
+  call_runtime(L, n, lowering(n)->formula);
 }
+// --gemm=openblas: is this one of the products that go there? A product with a vector stays with us.
+bool by_openblas(const Lower *L, const Node *n) {
+  if (!L->opt || !L->opt->openblas || (n->op->id != OP_MatMul && n->op->id != OP_Gemm)) return false;
+  DType d = n->in[0]->type->dtype;
+  return (d == DT_F32 || d == DT_F64) && n->in[0]->type->rank >= 2 && n->in[1]->type->rank >= 2;
+}
+void openblas_call(Lower *L, Node *n) { call_runtime(L, n, "gemm_openblas"); }
 
 /* ---- results of regions ---- */
 // The result's dims that are symbols of their own take the values of what the region computed.

@@ -41,6 +41,7 @@ static bool candidate(const HBuf *b, int lanes) {
   if (b->type->rank < 4 || b->type->rank > 5 || !ix_const(b->type->dim[1], &c)) return false;
   return c >= lanes;
 }
+enum { NEVER = 1 << 16 }; // more than all who could vote for it
 typedef struct Votes {
   int block, plain;
 } Votes;
@@ -67,12 +68,17 @@ static bool plain_use(const Kernel *k, const Buf *b) {
   }
   return true;
 }
+static bool lies_over(const HBuf *x, const HBuf *b) { // is x b's memory under another name?
+  while (x && x->place == PLACE_ALIAS && x != b) x = x->alias;
+  return x == b;
+}
 static void vote(const HStmt *s, const HBuf *b, Votes *v) {
   for (; s; s = s->next) {
     for (int i = 0; i < s->nbuf; i++) {
-      if (s->buf[i] != b) continue;
+      if (!lies_over(s->buf[i], b)) continue;
       const Kernel *k = s->kernel;
-      if (s->kind != HS_LAUNCH || k->buf[i]->rank != b->type->rank || kernel_is_ordered(k) || !plain_use(k, k->buf[i])) v->plain += 2;
+      if (s->kind != HS_LAUNCH || s->buf[i] != b) v->plain += NEVER; // a copy, a runtime function: they know row-major only
+      else if (k->buf[i]->rank != b->type->rank || kernel_is_ordered(k) || !plain_use(k, k->buf[i])) v->plain += 2;
       else if (has_window(k) || pointwise_conv(k, k->buf[i]) || (k->buf[i]->kind == BUF_OUT && convolves(k))) v->block += 2;
     }
     vote(s->body, b, v), vote(s->other, b, v);

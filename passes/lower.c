@@ -315,10 +315,11 @@ static void lower_node(Lower *L, Node *n) {
            *n->op->domain ? "." : "", n->op->name);
     return;
   }
-  if (w->nest) {
+  NestFn *nest = by_openblas(L, n) ? openblas_call : w->nest;
+  if (nest) {
     for (int o = 0; o < n->nout; o++) // known results need no statement, unless somebody reads memory: they are cheap anyway
       if (n->out[o]) lower_value(L, n->out[o]);
-    w->nest(L, n);
+    nest(L, n);
     return;
   }
   for (int o = 0; o < n->nout; o++) {

@@ -40,6 +40,7 @@ struct VInfo {
   Access *access;
   int naccess, caccess;
   bool loaded;             // its elements are symbols that the host sets once it exists: it must be computed all the same
+  int depth;               // of the longest chain of inlined readers: pulling recurses, so chains are cut
   bool must_root;          // graph output, or read by something that needs memory
   HBuf *hbuf;              // its program value, once it has one
   Buf *buf;                // its buffer in the kernel being filled, if `kernel` says so
@@ -70,6 +71,7 @@ struct Lower {
   bool record;
   Group *rec_group;
   Value *rec_owner;
+  int rec_depth;         // of the value being expanded
   Node *node;            // the node being lowered, for messages and sites
 };
 
@@ -129,6 +131,9 @@ int lower_site(Lower *, const Node *, const char *text, IExpr *lo, IExpr *hi); /
 int lower_site_input(Lower *, const Node *, Value *from, const char *text, IExpr *lo, IExpr *hi);
 void lower_graph(Lower *, Graph *);             // all nodes of a region, at the current tail
 bool lower_eval_node(Node *, Tensor **out);     // folds one node with constant operands by the interpreter
+
+bool by_openblas(const Lower *, const Node *);  // host.c: is it a call of OpenBLAS instead of a fold?
+void openblas_call(Lower *, Node *);
 
 VInfo *vinfo(Value *);
 void group_graph(Lower *, Graph *);             // decides residence and groups of one graph's values

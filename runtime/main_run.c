@@ -133,9 +133,9 @@ static void show_key(const char *info, const char *key, const char *label) {
 int verb_info(Main *m) {
   const tenon_api *a = m->api;
   static const char *const keys[][2] = {
-      {"target", "target"},   {"weights", "weight bytes"}, {"workspace", "workspace bytes"},  {"scratch", "bytes per thread"},
-      {"kernels", "kernels"}, {"opsets", "opsets"},        {"source_sha256", "model sha256"}, {"flags", "flags"},
-      {"tenon", "compiler"}};
+      {"target", "target"},        {"weights", "weight bytes"}, {"workspace", "workspace bytes"},  {"scratch", "bytes per thread"},
+      {"kernels", "kernels"},      {"opsets", "opsets"},        {"source_sha256", "model sha256"}, {"flags", "flags"},
+      {"gemm", "matrix products"}, {"tenon", "compiler"}};
   if (m->json) return write(1, a->info, strlen(a->info)) < 0 || write(1, "\n", 1) < 0 ? MAIN_WRITE : 0;
   say(1, "%s\n", a->name);
   for (uint32_t i = 0; i < a->n_in; i++) show_io("input", a->in[i]);

@@ -191,6 +191,82 @@ def colour_and_control_characters(t):
     assert "\033" not in t.run("evil\033[31m.onnx", "-o", "x").stderr
 
 
+def products(folder):
+    """A model of all kinds of matrix products, its inputs and what ONNX Runtime makes of them."""
+    import numpy as np
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(7)
+    weights = {"w": (300, 40), "wt": (40, 300), "row": (40,), "col": (12, 1), "one": (1,), "many": (3, 300, 7), "outer": (3, 1, 300, 7)}
+    inputs = {"x": (12, 300), "xt": (300, 12), "q": (2, 3, 5, 300), "u": (2, 5, 300), "v": (300,), "image": (1, 32, 16, 16)}
+    weights |= {f"k{i}": (32, 32, 3, 3) for i in range(4)} | {"side": (16, 9), "zero": (1,), "flat": (12, 40)}
+    weights, inputs = ({k: rng.standard_normal(s).astype("f4") / 8 for k, s in d.items()} for d in (weights, inputs))
+    dims = {k: list(v.shape) for k, v in inputs.items()} | {"x": ["rows", 300], "q": ["batch", 3, "seq", 300]}
+    node, results = helper.make_node, {
+        "plain": ["rows", 40], "gemm": ["rows", 40], "turned": [12, 40], "both": [12, 40], "scalar": ["rows", 40], "batch": ["batch", 3, "seq", 7],
+        "spread": [3, 2, 5, 7], "merged": ["batch", 3, "seq", 40], "scores": ["batch", 3, "seq", "seq"], "vector": ["rows"], "double": ["rows", 40],
+        "c1": [1, 32, 16, 16], "c2": [1, 32, 16, 16], "c3": [1, 32, 16, 16], "beside": [1, 32, 16, 9], "kept": ["some", 40], "kept_twice": ["some", "some"]}
+    nodes = [
+        node("MatMul", ["x", "w"], ["product"]), node("Relu", ["product"], ["plain"]),
+        node("Gemm", ["x", "wt", "row"], ["gemm"], transB=1, alpha=0.5, beta=2.0), node("Gemm", ["xt", "w", "col"], ["turned"], transA=1),
+        node("Gemm", ["xt", "wt"], ["both"], transA=1, transB=1, alpha=-1.25), node("Gemm", ["x", "w", "one"], ["scalar"], beta=0.25),
+        node("MatMul", ["q", "many"], ["batch"]), node("MatMul", ["u", "outer"], ["spread"]), node("MatMul", ["q", "w"], ["merged"]),
+        node("Transpose", ["q"], ["qt"], perm=[0, 1, 3, 2]), node("Exp", ["q"], ["eq"]), node("MatMul", ["eq", "qt"], ["scores"]),
+        node("MatMul", ["x", "v"], ["vector"]), node("Cast", ["x"], ["dx"], to=TensorProto.DOUBLE),
+        node("Cast", ["w"], ["dw"], to=TensorProto.DOUBLE), node("MatMul", ["dx", "dw"], ["double"]),
+        # what convolutions would like to keep channel-blocked must stay row-major for the product beside them
+        node("Conv", ["image", "k0"], ["c0"], pads=[1] * 4), *(node("Conv", ["c0", f"k{i}"], [f"c{i}"], pads=[1] * 4) for i in (1, 2, 3)),
+        node("MatMul", ["c0", "side"], ["beside"]),
+        # sizes that only the run knows
+        node("Greater", ["v", "zero"], ["positive"]), node("Compress", ["xt", "positive"], ["chosen"], axis=0),
+        node("Gemm", ["chosen", "flat"], ["kept"]), node("Gemm", ["chosen", "chosen"], ["kept_twice"], transB=1)]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "products", [value(k, TensorProto.FLOAT, d) for k, d in dims.items()],
+                              [value(k, TensorProto.DOUBLE if k == "double" else TensorProto.FLOAT, d) for k, d in results.items()],
+                              [numpy_helper.from_array(v, k) for k, v in weights.items()])
+    path = folder / "products.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    for k, v in inputs.items():
+        np.save(folder / f"{k}.npy", v)
+    return path, list(inputs), dict(zip(results, onnxruntime.InferenceSession(path).run(list(results), inputs)))
+
+
+def needed(path):
+    return subprocess.run(["readelf", "-dW", path], capture_output=True, text=True, check=True).stdout
+
+
+@test
+def products_by_openblas(t):
+    """--gemm=openblas: ONNX Runtime's results, one more library, a warning; nothing of it without the option."""
+    import numpy as np
+
+    model, inputs, expected = products(t.dir)
+    warned = t.ok(model, "-o", "blas", "--gemm=openblas").stderr
+    assert "results depend on the thread count" in warned, warned
+    assert "warning" not in t.ok(model, "-o", "own").stderr
+    t.fails(4, "nothing was written", model, "-o", "none", "--gemm=openblas", "-Werror")
+    t.fails(2, "does not go with", model, "--emit=cuda", "--gemm=openblas")
+    t.fails(2, "does not go with", model, "-o", "blas.cu", "--gemm=openblas")
+    t.ok(model, "-o", "blas.so", "--gemm=openblas")
+    for name, there in (("blas", True), ("blas.so", True), ("own", False)):
+        assert ("libopenblas.so.0" in needed(t.dir / name)) == there, name
+        subprocess.run(["sh", ROOT / "tests/runtime/imports.sh", t.dir / name], check=True)
+    kernels = t.run(model, "--emit=kernels", "--gemm=openblas").stdout
+    assert kernels.count("call gemm_openblas") == 13, "all products but the one with a vector"
+    for name, gemm in (("blas", "openblas"), ("own", "builtin")):
+        info = json.loads(subprocess.run([t.dir / name, "info", "--json"], capture_output=True, text=True, check=True).stdout)
+        assert (info["gemm"], info["threads_change_bits"]) == (gemm, gemm == "openblas"), info
+        (t.dir / f"of_{name}").mkdir()
+        files = [a for k in inputs for a in ("--input", f"{k}={k}.npy")]
+        subprocess.run([t.dir / name, "run", *files, "--output-dir", f"of_{name}"], cwd=t.dir, check=True)
+        for i, (k, want) in enumerate(expected.items()):
+            got = np.load(t.dir / f"of_{name}/output_{i}.npy")
+            assert got.shape == want.shape and got.dtype == want.dtype, (name, k, got.shape, got.dtype)
+            worst = np.abs(got - want).max() / np.abs(want).max()
+            assert worst <= 1e-5, f"{name}: {k} is off by {worst}"
+
+
 @test
 def libtenon(t):
     program = t.dir / "lib.c"

@@ -13,12 +13,10 @@ const char *artifact_rt_hash(void) { return RT_HASH; }
 static Blob core_blob(void) { return (Blob){tenon_rt_core, (size_t)(tenon_rt_core_end - tenon_rt_core)}; }
 static Blob host_blob(void) { return (Blob){tenon_rt_host, (size_t)(tenon_rt_host_end - tenon_rt_host)}; }
 static Blob main_blob(void) { return (Blob){tenon_rt_main, (size_t)(tenon_rt_main_end - tenon_rt_main)}; }
+static Blob openblas_blob(void) { return (Blob){tenon_rt_openblas, (size_t)(tenon_rt_openblas_end - tenon_rt_openblas)}; }
 
-static bool calls_host_ops(const HStmt *s) {
-  for (; s; s = s->next)
-    if (s->kind == HS_CALL || calls_host_ops(s->body) || calls_host_ops(s->other)) return true;
-  return false;
-}
+static bool calls_host_ops(const Program *p) { return host_calls(p->body, NULL); }
+static bool calls_openblas(const Program *p) { return host_calls(p->body, "gemm_openblas"); }
 static void check(const Program *p, const ArtifactOptions *o) {
   const char *s = o->name;
   bool ok = *s && strlen(s) <= 63 && !(*s >= '0' && *s <= '9');
@@ -61,12 +59,13 @@ typedef struct Job {
 static const char *os_error(const char *what) { return fmt("cannot %s: %s", what, strerror(errno)); }
 
 static bool make_archive(Job *j) {
-  Member *m = NEWN(Member, j->nobj + 3);
+  Member *m = NEWN(Member, j->nobj + 4);
   int n = 0;
   for (int i = 0; i < j->nobj; i++) m[n++] = (Member){fmt("%.8s_%d.o", j->o->name, i), j->obj[i], false};
   if (j->p->weights) m[n++] = (Member){"weights.o", elf_weights(fmt("%s_weights", j->o->name), (uint64_t)j->p->weights, false), true};
   m[n++] = (Member){fmt("tn_%.8s.o", RT_HASH), core_blob(), false};
-  if (calls_host_ops(j->p->body)) m[n++] = (Member){fmt("th_%.8s.o", RT_HASH), host_blob(), false};
+  if (calls_host_ops(j->p)) m[n++] = (Member){fmt("th_%.8s.o", RT_HASH), host_blob(), false};
+  if (calls_openblas(j->p)) m[n++] = (Member){fmt("tb_%.8s.o", RT_HASH), openblas_blob(), false};
   int fd = open(j->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   bool ok = fd >= 0 && ar_write(fd, n, m, j->p);
   if (fd >= 0 && close(fd)) ok = false;
@@ -85,15 +84,23 @@ static bool place_weights(Job *j) {
   return ok;
 }
 static bool make_linked(Job *j) {
-  Blob *obj = NEWN(Blob, j->nobj + 4);
+  Blob *obj = NEWN(Blob, j->nobj + 5);
   int n = 0;
   for (; n < j->nobj; n++) obj[n] = j->obj[n];
   if (j->p->weights) obj[n++] = elf_weights(fmt("%s_weights", j->o->name), (uint64_t)j->p->weights, true);
   if (j->o->kind != ARTIFACT_OBJ) obj[n++] = core_blob();
-  if (j->o->kind != ARTIFACT_OBJ && calls_host_ops(j->p->body)) obj[n++] = host_blob();
+  if (j->o->kind != ARTIFACT_OBJ && calls_host_ops(j->p)) obj[n++] = host_blob();
+  if (j->o->kind != ARTIFACT_OBJ && calls_openblas(j->p)) obj[n++] = openblas_blob();
   if (j->o->kind == ARTIFACT_EXE) obj[n++] = main_blob();
-  LinkJob l = {j->o->kind,       linker_find(j->o->linker, &j->why), j->o->name, j->tmp, build_id(j->p, j->o, j->nobj, j->obj), n, obj,
-               j->p->weights > 0};
+  LinkJob l = {j->o->kind,
+               linker_find(j->o->linker, &j->why),
+               j->o->name,
+               j->tmp,
+               build_id(j->p, j->o, j->nobj, j->obj),
+               n,
+               obj,
+               j->p->weights > 0,
+               calls_openblas(j->p)};
   return l.linker && link_run(&l, &j->why) && place_weights(j);
 }
 _Noreturn static void give_up(const Job *j) {

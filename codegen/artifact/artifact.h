@@ -48,13 +48,15 @@ typedef struct LinkJob {
   const char *linker, *name, *out, *build_id;
   int nobj;
   const Blob *obj;
-  bool weights; // an object holds .tnweights
+  bool weights;  // an object holds .tnweights
+  bool openblas; // an object calls libopenblas
 } LinkJob;
 const char *linker_find(const char *wanted, const char **why); // NULL: none
 bool link_run(const LinkJob *, const char **why);
 
 /* carried inside the compiler (blob.S) */
 extern const char tenon_rt_core[], tenon_rt_core_end[], tenon_rt_host[], tenon_rt_host_end[], tenon_rt_main[], tenon_rt_main_end[];
+extern const char tenon_rt_openblas[], tenon_rt_openblas_end[];
 extern const char tenon_rt_imports[];
 
 /* sha256.c */

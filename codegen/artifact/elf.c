@@ -43,7 +43,8 @@ static void stub_tables(Stub *s, const char *soname, int n, const char *const *n
   s->sym = NEWN(Elf64_Sym, n + 1), s->ver = NEWN(Elf64_Half, n + 1), s->nver = 1;
   for (int i = 0; i < n; i++) {
     int v = 1;
-    while (v < s->nver && strcmp(seen[v], version[i])) v++;
+    if (!strcmp(version[i], "-")) v = 0; // a name without version
+    while (v && v < s->nver && strcmp(seen[v], version[i])) v++;
     if (v == s->nver) seen[s->nver++] = version[i];
     s->ver[i + 1] = (Elf64_Half)(v + 1); // 1 is the library itself
     s->sym[i + 1] = (Elf64_Sym){put_name(&s->str, name[i]), ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), 0, 6, 0, 1};

@@ -93,6 +93,8 @@ const char *info_json(Program *p, const ArtifactOptions *o) {
   put_json(&t, p->source_sha256 ? p->source_sha256 : "");
   put(&t, ",\"flags\":");
   put_json(&t, p->flags ? p->flags : "");
+  bool openblas = host_calls(p->body, "gemm_openblas");
+  put(&t, ",\"gemm\":\"%s\",\"threads_change_bits\":%s", openblas ? "openblas" : "builtin", openblas ? "true" : "false");
   put(&t, ",\"runtime\":\"%s\"}", artifact_rt_hash());
   return t.p;
 }

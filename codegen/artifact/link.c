@@ -59,7 +59,7 @@ static const char *file(Cmd *c, const void *p, size_t n) { // a file only the li
 }
 static const char *text(Cmd *c, const char *s) { return file(c, s, strlen(s)); }
 
-/* ---- one stub library per soname in runtime/imports.txt ---- */
+/* ---- one stub library per soname in runtime/imports.txt. Names without version are libopenblas's, which few artifacts need ---- */
 typedef struct Import {
   const char *name, *lib, *version;
 } Import;
@@ -73,13 +73,13 @@ static int read_imports(Import *all, int max) {
   }
   return n;
 }
-static void stubs(Cmd *c) {
+static void stubs(Cmd *c, bool openblas) {
   Import all[128];
   int n = read_imports(all, 128);
   for (int i = 0; i < n; i++) {
     const char *name[128], *version[128], *lib = all[i].lib;
     int k = 0;
-    if (!lib) continue;
+    if (!lib || (!strcmp(all[i].version, "-") && !openblas)) continue;
     for (int j = i; j < n; j++)
       if (all[j].lib && !strcmp(all[j].lib, lib)) name[k] = all[j].name, version[k++] = all[j].version, all[j].lib = NULL;
     Blob b = elf_stub(lib, k, name, version);
@@ -177,6 +177,6 @@ bool link_run(const LinkJob *j, const char **why) {
   else image_args(&c, j);
   arg(&c, "-o"), arg(&c, j->out);
   for (int i = 0; i < j->nobj; i++) arg(&c, file(&c, j->obj[i].p, j->obj[i].n));
-  if (j->kind != ARTIFACT_OBJ) stubs(&c);
+  if (j->kind != ARTIFACT_OBJ) stubs(&c, j->openblas);
   return run(&c, why);
 }
