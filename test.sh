@@ -25,8 +25,9 @@ step() {
   if [[ $line =~ ([0-9]+)\ of\ ([0-9]+) ]]; then
     local good=${BASH_REMATCH[1]} all=${BASH_REMATCH[2]}
     [[ $line =~ \(([0-9]+)\ known\) ]] && k=${BASH_REMATCH[1]}
-    passed=$((passed + good)) skipped=$((skipped + k)) failed=$((failed + all - good - k))
-    [ $status != 0 ] && [ "$good" = "$all" ] && failed=$((failed + 1))
+    local bad=$((all - good - k))
+    [ $status != 0 ] && [ $bad = 0 ] && bad=1
+    passed=$((passed + good)) skipped=$((skipped + k)) failed=$((failed + bad))
   elif [ $status = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
   printf '%-12s %-6s %4d s  %s\n' "$name" "$([ $status = 0 ] && echo ok || echo FAILED)" $((SECONDS - start)) "$line"
   [ $status = 0 ] || tail -n 30 "$log" | cut -c1-300
