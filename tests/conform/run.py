@@ -183,7 +183,7 @@ def print_table(results, tests):
 
 def write_docs(build, tests):
     """docs/ops.md: op x opset x dtype x backend, from the results of whole runs."""
-    backends = {p.stem.removeprefix("results-"): json.loads(p.read_text()) for p in sorted((build / "conform").glob("results-*.json"))}
+    backends = {p.stem.removeprefix("results-"): json.loads(p.read_text()) for p in sorted((build / "conform").glob("results-*.json"), reverse=True)}
     ops = collections.defaultdict(list)
     for name, t in tests.items():
         ops[(t["domain"], t["op"])].append(name)
