@@ -89,6 +89,14 @@ case("crop_and_resize", "CropAndResize", [f32(2, 3, 7, 9), BOXES, np.array([0, 1
 case("max_roi_pool", "MaxRoiPool", [f32(2, 3, 9, 9), np.array([[0, 1, 1, 6, 7], [1, 0, 2, 8, 8], [1, 3, 3, 3, 3]], np.float32)], domain="", pooled_shape=[3, 2], spatial_scale=1.0)
 case("inverse_4", "Inverse", [f32(2, 4, 4) + 3 * np.eye(4, dtype=np.float32)])
 case("inverse_2", "Inverse", [f32(2, 2)])
+case("inverse_7", "Inverse", [f32(2, 7, 7)])
+case("inverse_any", "Inverse", [f32(5, 5)], dims={0: ("N", "N")})
+case("det_6", "Det", [f32(2, 6, 6)], domain="", dims={0: ("B", "N", "N")})
+case("crop_and_resize_fed", "CropAndResize", [f32(2, 3, 7, 9), BOXES, np.array([0, 1, 1], np.int32), np.array([4, 5], np.int32)])
+for mode in ("avg", "max"):
+    case(f"roi_align_adaptive_{mode}", "RoiAlign", [f32(2, 3, 12, 14), np.array([[1, 2, 9, 9], [0, 0, 13, 11], [3.4, 2.6, 7.5, 10.2]], np.float32), np.array([0, 1, 1])],
+         domain="", output_height=3, output_width=4, mode=mode, dims={0: ("N", 3, "H", "W"), 1: ("R", 4), 2: ("R",)})
+case("dynamic_time_warping", "DynamicTimeWarping", [f32(1, 13, 17)], dims={0: (1, "M", "N")})
 case("unique", "Unique", [np.array([2, 1, 1, 3, 4, 3], np.float32)], 3)
 case("ngram_repeat_block", "NGramRepeatBlock", [np.array([[1, 2, 3, 1, 2], [4, 5, 6, 7, 8]], np.int64), f32(2, 10)], ngram_size=3)
 case("cdist", "CDist", [f32(5, 3), f32(4, 3)], metric="euclidean")
