@@ -286,7 +286,7 @@ void compile(void *unused) {
   Times times = {.import = seconds()};
   if (o->openblas && (j.form == FORM_CUDA || j.form == FORM_PTX || j.form == FORM_CUBIN))
     fail(EXIT_USAGE, "usage", NOWHERE, "--gemm=openblas does not go with code for a GPU");
-  if (j.form == FORM_IR && !o->stop_after) o->stop_after = "choose"; // the last pass that leaves a graph
+  if (j.form == FORM_IR && !o->stop_after) o->stop_after = "dce-2"; // the last pass that leaves a graph
   Model m = model_read(input);
   times.passes = seconds();
   Program *p = m.program ? pipeline_resume(m.program, o) : pipeline_run(m.graph, o);

@@ -43,7 +43,6 @@ void pass_sizes(Graph *);                     // sizes that come from run-time f
 void pass_expand(Graph *, const Options *);   // EXPAND rows -> graph ops, until none is left
 void pass_cse(Graph *);
 void pass_dce(Graph *);
-void pass_choose(Graph *, const Options *); // algorithm per node from the cost model: Winograd, direct, GEMM, ..
 /* graph -> program of kernels in stage form */
 Program *pass_lower(Graph *, const Options *); // grouping, pull lowering, host program
 /* kernels -> scheduled and built kernels */

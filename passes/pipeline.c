@@ -17,7 +17,6 @@ enum {
   FOLDED = 2,  // nodes of constants are constants
   PLAIN = 4,   // no EXPAND rows are left
   LEAN = 8,    // no node is there twice or unused
-  CHOSEN = 16, // each node knows its algorithm
   STAGES = 32, // a program of kernels in stage form
   LAID = 64,   // tensors between kernels have their physical order
   UNIQUE = 128,
@@ -50,8 +49,7 @@ static const PassRow table[] = {
     {.name = "fold-2", .graph = pass_fold, .needs = TYPES, .gives = FOLDED},
     {.name = "cse", .graph = pass_cse, .needs = TYPES | FOLDED, .optional = true},
     {.name = "dce-2", .graph = pass_dce, .needs = TYPES, .gives = LEAN},
-    {.name = "choose", .graph_with = pass_choose, .needs = TYPES | PLAIN | LEAN, .gives = CHOSEN},
-    {.name = "lower", .lower = pass_lower, .needs = TYPES | PLAIN | CHOSEN, .gives = STAGES},
+    {.name = "lower", .lower = pass_lower, .needs = TYPES | PLAIN | LEAN, .gives = STAGES},
     {.name = "layout", .program_with = pass_layout, .needs = STAGES, .gives = LAID},
     {.name = "dedup", .program = pass_dedup, .needs = STAGES | LAID, .gives = UNIQUE},
     {.name = "schedule", .program_with = pass_schedule, .needs = STAGES | UNIQUE, .gives = LOOPS},
@@ -182,7 +180,7 @@ static int row_of(const char *name) {
 
 Program *pipeline_resume(Program *p, const Options *o) {
   now = (State){NULL, p};
-  int have = TYPES | PLAIN | CHOSEN | STAGES;
+  int have = TYPES | PLAIN | LEAN | STAGES;
   bool built = true;
   for (int i = 0; i < p->nkernel; i++) built &= p->kernel[i]->tree != NULL;
   if (built) have |= LAID | UNIQUE | LOOPS;

@@ -70,6 +70,7 @@ static Ex *load_guarded(Lower *L, Buf *b, IExpr *const *idx) {
 static Ex *record(Lower *L, Value *v, IExpr *const *idx) {
   VInfo *i = vinfo(v);
   int rank = v->type->rank;
+  if (i->depth <= L->rec_depth) i->depth = L->rec_depth + 1;
   for (int a = 0; a < i->naccess; a++)
     if (i->access[a].owner == L->rec_owner && !memcmp(i->access[a].idx, idx, (size_t)rank * sizeof *idx)) goto known;
   Access acc = {.group = L->rec_group, .owner = L->rec_owner};
