@@ -106,11 +106,17 @@ static bool elementwise_rule(Step *s) {
 }
 
 /* ---- products ---- */
-static void matmul_rule(Step *s) {
+static void matmul_rule(Step *s) { // a vector is a row on the left, a column on the right
   const B *b = s->b;
-  if (rank_of(s->x[0]) < 2 || rank_of(s->x[1]) < 2) cannot(b, "the gradient of a product with a vector");
-  s->dx[0] = matmul(b, s->g, swap_last(b, s->x[1]));
-  s->dx[1] = matmul(b, swap_last(b, s->x[0]), s->g);
+  Value *x = s->x[0], *y = s->x[1], *g = s->g;
+  bool row = rank_of(x) == 1, column = rank_of(y) == 1;
+  int64_t before = rank_of(g) + column - 1, behind = rank_of(g);
+  if (row) x = unsqueeze(b, x, INTS(0));
+  if (column) y = unsqueeze(b, y, INTS(1)), g = unsqueeze(b, g, 1, &behind);
+  if (row) g = unsqueeze(b, g, 1, &before);
+  s->dx[0] = matmul(b, g, swap_last(b, y));
+  s->dx[1] = matmul(b, swap_last(b, x), g);
+  if (column) s->dx[1] = squeeze(b, s->dx[1], rank_of(s->dx[1]) - 1);
 }
 
 static void gemm_rule(Step *s) { // alpha A' B' + beta C, where ' transposes or not
@@ -143,6 +149,16 @@ static void concat_rule(Step *s) {
     s->dx[i] = slice_dyn(b, s->g, axis, from, to);
     from = to;
   }
+}
+
+static void gather_rule(Step *s) { // rows that are read twice add up
+  const B *b = s->b;
+  Value *x = s->x[0], *at = cast(b, s->x[1], DT_I64);
+  int64_t last = rank_of(at);
+  if (attr_int(s->n, "axis") != 0) cannot(b, "the gradient of a Gather along another axis than the first");
+  Node *n = start(b, OP_ScatterND, VALUES(zeros(b, dtype(x), shape_of(b, x)), unsqueeze(b, at, 1, &last), s->g), 1);
+  node_set_string(n, "reduction", "add");
+  s->dx[0] = finish(n);
 }
 
 // The result and its adjoint with the reduced axes kept as 1, spread over the operand
@@ -187,6 +203,7 @@ static void differentiate(Step *s) {
   case OP_Expand: s->dx[0] = s->g; break;
   case OP_Transpose: transpose_rule(s); break;
   case OP_Concat: concat_rule(s); break;
+  case OP_Gather: gather_rule(s); break;
   case OP_ReduceSum:
   case OP_ReduceMean:
   case OP_ReduceMax:
@@ -223,17 +240,17 @@ static Known *known(Walk *w, const Value *v) {
 static Value *now(Walk *w, Value *v) { return v && known(w, v) ? known(w, v)->now : v; }
 static bool varies(Walk *w, const Value *v) { return v && known(w, v) && known(w, v)->varies; }
 
-static Value *value_named(const B *b, Str name) {
-  for (const Graph *g = b->g; g; g = g->parent) {
-    for (int i = 0; i < g->nin; i++)
-      if (g->in[i]->name && strlen(g->in[i]->name) == name.n && !memcmp(g->in[i]->name, name.p, name.n)) return g->in[i];
-    for (Node *n = g->first; n; n = n->next)
-      for (int i = 0; i < n->nout + n->nin; i++) { // constants show as operands only
-        Value *v = i < n->nout ? n->out[i] : n->in[i - n->nout];
-        if (v && v->name && strlen(v->name) == name.n && !memcmp(v->name, name.p, name.n)) return v;
-      }
-  }
-  cannot(b, "no value is named '%.*s'", (int)name.n, name.p);
+static bool is_named(const Value *v, Str name) { return v && v->name && strlen(v->name) == name.n && !memcmp(v->name, name.p, name.n); }
+
+static Value *value_named(const B *b, Str name) { // in the node's own graph
+  for (int i = 0; i < b->g->nin; i++)
+    if (is_named(b->g->in[i], name)) return b->g->in[i];
+  for (Node *n = b->g->first; n; n = n->next)
+    for (int i = 0; i < n->nout + n->nin; i++) { // constants show as operands only
+      Value *v = i < n->nout ? n->out[i] : n->in[i - n->nout];
+      if (is_named(v, name) && v->graph == b->g) return v;
+    }
+  cannot(b, "no value of this graph is named '%.*s'", (int)name.n, name.p);
 }
 
 // The node again, with the operands as they are now; the node itself where nothing changed
@@ -283,6 +300,9 @@ void expand_gradient(const B *b) {
     PUSH(w.known, w.n, w.c, ((Known){v, in(b, i), i < nx, NULL}));
   }
   Value *y = value_named(b, attr_str(b->at, "y"));
+  if (y->type->kind != TYPE_TENSOR || !dtypes[dtype(y)].is_float) cannot(b, "y is no tensor of floats");
+  for (Node *n = b->at; n; n = n->next)
+    if (y->def == n) cannot(b, "y is computed behind it");
   Node *last = b->at->prev;
   for (Node *n = b->g->first; n && n != b->at; n = n->next) {
     follow(&w, n);

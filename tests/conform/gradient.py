@@ -33,6 +33,9 @@ CASES = {
                    [draw(2, 3), draw(4, 3), draw(4), draw(4, 5), draw(2, 5)]),
     "batched": ("a = Transpose<perm=[0,2,1]>(x0)  b = MatMul(a, x1)  c = Softmax<axis=1>(b)  d = Mul(c, c)  y = ReduceSum<keepdims=0>(d)", [draw(2, 3, 4), draw(3, 5)]),
     "joined": ("a = Concat<axis=1>(x0, x1, x0)  b = Flatten(a)  c = Exp(b)  d = ReduceMax<keepdims=0>(c)  e = ReduceMean<keepdims=0>(c)  y = Add(d, e)", [draw(2, 3), draw(2, 1)]),
+    "vectors": ("a = MatMul(x0, x1)  b = MatMul(a, x2)  c = MatMul(x2, x1)  d = MatMul(x3, b)  e = ReduceSumSquare<keepdims=0>(d)  f = ReduceSumSquare<keepdims=0>(c)  y = Sum(e, f)",
+                [draw(2, 3, 4), draw(4, 4), draw(4), draw(2)]),
+    "rows": ("i = Constant<value_ints=[2, 0, 2, -1]>()  a = Gather(x0, i)  b = Mul(a, x1)  y = ReduceSum<keepdims=0>(b)", [draw(3, 5), draw(4, 5)]),
     "unused": ("y = ReduceSum<keepdims=0>(x0)", [draw(3), draw(2)]),
 }
 
@@ -84,11 +87,21 @@ def check_given_anew(tenon, folder):
     np.testing.assert_allclose(compiled(tenon, m, folder, "anew").run([x])[0], 2 * x, rtol=1e-12)
 
 
+def check_weights(tenon, folder):
+    """xs names an initializer: y = sum((x w)^2), dw = 2 x^T (x w)."""
+    x, w = draw(5, 3), draw(3, 2)
+    m = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 21, "{TRAINING}": 1]> g (double[5,3] x) => (double[3,2] dw) '
+                                f"<double[3,2] w = {{{', '.join(map(repr, w.ravel().tolist()))}}}> {{ t = MatMul(x, w)  y = ReduceSumSquare(t) }}")
+    m.graph.node.append(helper.make_node("Gradient", ["w"], ["dw"], domain=TRAINING, xs=["w"], y="y"))
+    np.testing.assert_allclose(compiled(tenon, m, folder, "weights").run([x])[0], 2 * x.T @ (x @ w), rtol=1e-6)
+
+
 def main():
     tenon = Path(sys.argv[1] if len(sys.argv) > 1 else "build/tenon").resolve()
     failed = 0
     with tempfile.TemporaryDirectory() as tmp:
         tests = {name: (lambda name=name: check(tenon, Path(tmp), name)) for name in CASES}
+        tests["weights"] = lambda: check_weights(tenon, Path(tmp))
         tests["given_anew"] = lambda: check_given_anew(tenon, Path(tmp))
         for name, test in tests.items():
             try:
