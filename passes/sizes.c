@@ -99,17 +99,30 @@ static Value *antialias_axis(const B *b, Value *x, int axis, Value *out_size, Va
   return transpose(b, matmul(b, gathered, transpose(b, w, INTS(1, 0))), rank, perm);
 }
 
+// One scale for all axes, that makes the result as large as the sizes allow, or no smaller than they ask: f32[1]
+static Value *common_scale(const B *b, Value *x, int n, const int64_t *axis) {
+  Value *s = NULL;
+  for (int i = 0; i < n; i++) {
+    Value *own = quo(b, cast(b, slice(b, in(b, 3), 0, i, i + 1), DT_F32), cast(b, dim_of(b, x, (int)axis[i]), DT_F32));
+    s = !s ? own : op2(b, attr_is(b->at, "keep_aspect_ratio_policy", "not_larger") ? OP_Min : OP_Max, s, own);
+  }
+  return s;
+}
+
 static void resize_antialias(const B *b) {
   int64_t axis[MAX_RANK];
   int n = resized_axes(b, axis);
   Value *x = cast(b, in(b, 0), DT_F32), *scales = in(b, 2), *sizes = in(b, 3);
   bool scaled = scales && !(rank_of(scales) == 1 && ix_is(scales->type->dim[0], 0));
-  if (!scaled && !attr_is(b->at, "keep_aspect_ratio_policy", "stretch")) cannot(b, "Resize with antialias keeps no aspect ratio");
+  Value *common = !scaled && !attr_is(b->at, "keep_aspect_ratio_policy", "stretch") ? common_scale(b, x, n, axis) : NULL;
   for (int i = 0; i < n; i++) {
     Value *in_size = cast(b, dim_of(b, x, (int)axis[i]), DT_F32), *scale, *out;
     if (scaled) {
       scale = slice(b, cast(b, scales, DT_F32), 0, i, i + 1);
       out = to_i64(b, unary(b, OP_Floor, mul(b, in_size, scale)));
+    } else if (common) { // halves are rounded up
+      scale = common;
+      out = to_i64(b, unary(b, OP_Floor, add(b, mul(b, in_size, scale), num(b, DT_F32, 0.5))));
     } else out = slice(b, sizes, 0, i, i + 1), scale = quo(b, cast(b, out, DT_F32), in_size);
     double whole;
     if (scale->data && (whole = tensor_float(scale->data, 0)) == 1) continue;
