@@ -252,13 +252,24 @@ static void schedule(Kernel *k, const Options *o) {
 }
 
 /* ---- constants take the layout that their kernels chose ---- */
+static Tensor *reshaped(const Tensor *t, const Type *type) { // the same elements under the dims that the layout speaks of
+  Tensor *r = NEW(Tensor);
+  *r = *t;
+  r->rank = type->rank;
+  for (int d = 0; d < type->rank; d++)
+    if (!ix_const(type->dim[d], &r->dim[d])) bug("a constant of an unknown size");
+  return r;
+}
 static HBuf *laid_out(Program *p, HBuf *b, const Buf *as) { // as: the kernel's view of it, whose dims the layout speaks of
   const Layout *lay = as->lay;
   if (b->lay == lay) return b;
-  for (int i = 0; i < p->nbuf; i++) // another use of the same constant may have the same order already
-    if (p->buf[i]->data == b->data && p->buf[i]->lay && lay && !memcmp(p->buf[i]->lay, lay, sizeof *lay)) return p->buf[i];
-  HBuf *c = program_buf(p, sym_fmt("%s.p%d", b->name, p->nbuf), type_tensor(as->dtype, as->rank, as->dim), PLACE_CONST);
-  c->data = b->data, c->lay = lay, c->exact = true;
+  const Type *type = type_tensor(as->dtype, as->rank, as->dim);
+  for (int i = 0; lay && i < p->nbuf; i++) { // another use of the same constant may have the same order already
+    const HBuf *o = p->buf[i];
+    if (o->data && o->data->data == b->data->data && o->type == type && o->lay && !memcmp(o->lay, lay, sizeof *lay)) return p->buf[i];
+  }
+  HBuf *c = program_buf(p, sym_fmt("%s.p%d", b->name, p->nbuf), type, PLACE_CONST);
+  c->data = reshaped(b->data, type), c->lay = lay, c->exact = true;
   return c;
 }
 static void layouts(Program *p, HStmt *s) {

@@ -63,6 +63,7 @@ static Rule *rule_of(OpId op) {
   case OP_Min: return simplify_variadic;
   case OP_Clip: return simplify_clip;
   case OP_ConvTranspose: return simplify_conv_transpose;
+  case OP_DFT: return simplify_dft;
   case OP_MatMulInteger:
   case OP_ConvInteger: return simplify_integer_product;
   default: return NULL;

@@ -19,6 +19,8 @@ Rule simplify_identity, simplify_cast, simplify_reshape, simplify_transpose, sim
 Rule simplify_add, simplify_sub, simplify_mul, simplify_div, simplify_pow, simplify_bool, simplify_where, simplify_variadic, simplify_clip;
 /* ---- simplify_transposed.c ---- */
 Rule simplify_conv_transpose;
+/* ---- simplify_dft.c ---- */
+Rule simplify_dft;
 /* ---- simplify_integer.c ---- */
 Rule simplify_integer_product;
 /* ---- simplify_weights.c ---- */
