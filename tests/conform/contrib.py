@@ -174,6 +174,27 @@ for k in (2, 3, 4):
              classlabels_ints=list(range(10, 10 + k)), dims={0: ("N", 3)}, **more)
 
 
+# ---- standard operators whose constant operands let the compiler rewrite them ----
+IMAGE = {0: ("N", 3, "H", "W")}
+for name, shape, kernel, attrs in [("k4s2p1", (2, 3, 5, 6), (3, 4, 4, 4), dict(strides=[2, 2], pads=[1, 1, 1, 1])),
+                                   ("k3s2_more", (1, 3, 4, 5), (3, 5, 3, 3), dict(strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1])),
+                                   ("k2s3_more", (1, 3, 4, 4), (3, 2, 2, 2), dict(strides=[3, 3], output_padding=[2, 1])),
+                                   ("k3s1", (2, 3, 5, 4), (3, 4, 3, 2), dict(pads=[1, 0, 1, 1])),
+                                   ("k5s1x3", (1, 3, 6, 4), (3, 2, 5, 5), dict(strides=[1, 3], pads=[2, 3, 0, 1]))]:
+    case(f"conv_transpose_{name}", "ConvTranspose", [f32(*shape), f32(*kernel), f32(kernel[1])], domain="", constant={1, 2}, dims=IMAGE, **attrs)
+case("conv_transpose_1d", "ConvTranspose", [f32(1, 6, 9), f32(6, 4, 16), f32(4)], domain="", constant={1, 2}, dims={0: (1, 6, "L")}, strides=[8], pads=[4, 4])
+U8 = np.uint8
+case("matmul_integer_const", "MatMulInteger", [ints(0, 256, 3, 7, 40, dtype=U8), ints(-128, 128, 40, 33, dtype=np.int8), np.array(113, U8)], domain="", constant={1}, rtol=0, atol=0)
+case("matmul_integer_columns", "MatMulInteger", [ints(0, 256, 9, 40, dtype=U8), ints(0, 256, 40, 33, dtype=U8), np.array(7, U8), ints(0, 256, 33, dtype=U8)],
+     domain="", constant={1, 2, 3}, rtol=0, atol=0)
+case("matmul_integer_deep", "MatMulInteger", [np.full((2, 1100), 255, U8), np.full((1100, 5), 255, U8)], domain="", constant={1}, rtol=0, atol=0)  # above 2^24
+case("conv_integer_const", "ConvInteger", [ints(0, 256, 1, 4, 9, 8, dtype=U8), ints(0, 256, 6, 2, 3, 3, dtype=U8), np.array(100, U8), np.array(131, U8)],
+     domain="", constant={1, 2, 3}, rtol=0, atol=0, group=2, pads=[1, 1, 1, 1], strides=[2, 1])
+for name, shape, axis, extra in [("forward", (2, 12, 5, 1), 1, {}), ("onesided", (3, 16, 1), 1, dict(onesided=1)), ("complex", (2, 6, 20, 2), 2, {}),
+                                 ("inverse", (2, 6, 20, 2), 2, dict(inverse=1)), ("inverse_first", (9, 4, 2), 0, dict(inverse=1))]:
+    case(f"dft_{name}", "DFT", [f32(*shape), None, np.array(axis)], domain="", constant={2}, rtol=1e-3, atol=1e-4, **extra)
+
+
 def trees(ids, weights):
     """One stump per pair of weights."""
     n = len(weights) // 2
