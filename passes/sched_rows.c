@@ -59,16 +59,12 @@ static const char *inner_text(const IExpr *axis, int w) {
   if (c && c <= w) return "";
   return c && c % (4 * w) == 0 ? fmt("%d,%d", 4 * w, w) : fmt("%d,%d rest %d", 4 * w, w, 4 * w);
 }
-static const char *row_bands(Sched *s, const Rows *r) {
+static const char *row_bands(Sched *s, const Rows *r) { // several short rows per chunk is the emitters' business (phase_grain)
   Text t = {0};
   put(&t, "%s", "");
-  int64_t chunks = 1, per = 4096 / (extent_or(r->inner, 512) + 1) + 1;
+  int64_t chunks = 1;
   for (int i = 0; i < r->nrow; i++) {
-    bool last = i == r->nrow - 1, many = extent_or(r->row[i], 1 << 20) > 4 * per;
-    if (last && per > 1 && many) {
-      const char *n = sched_axis(s, r->row[i], fmt("%d", (int)per));
-      put(&t, "%s.0 %s%s.1 ", n, chunks < 64 ? "par " : "", n);
-    } else put(&t, "%s %s", sched_axis(s, r->row[i], ""), chunks < 64 ? "par " : "");
+    put(&t, "%s %s", sched_axis(s, r->row[i], ""), chunks < 64 ? "par " : "");
     chunks *= extent_or(r->row[i], 8);
   }
   return t.p;
