@@ -235,18 +235,28 @@ static Box box_of(const float *p, bool center) {
   if (center) return (Box){p[1] - p[3] / 2, p[0] - p[2] / 2, p[1] + p[3] / 2, p[0] + p[2] / 2};
   return (Box){p[0] < p[2] ? p[0] : p[2], p[1] < p[3] ? p[1] : p[3], p[0] < p[2] ? p[2] : p[0], p[1] < p[3] ? p[3] : p[1]};
 }
+/* The boxes that stay, an array for each edge: a new one is compared with a block of them at once, without a branch among them. */
+typedef struct Kept {
+  float *y0, *x0, *y1, *x1, *area;
+} Kept;
 static float area(Box b) { return (b.y1 - b.y0) * (b.x1 - b.x0); }
-static bool overlaps(Box a, Box b, float limit) {
-  Box in = {a.y0 > b.y0 ? a.y0 : b.y0, a.x0 > b.x0 ? a.x0 : b.x0, a.y1 < b.y1 ? a.y1 : b.y1, a.x1 < b.x1 ? a.x1 : b.x1};
-  if (in.y1 - in.y0 <= 0 || in.x1 - in.x0 <= 0) return false;
-  float both = area(in), all = area(a) + area(b) - both;
-  return area(a) > 0 && area(b) > 0 && all > 0 && both / all > limit;
+static bool overlaps_any(const Kept *s, int64_t from, int64_t to, Box b, float limit) {
+  float mine = area(b);
+  int hit = 0;
+  for (int64_t k = from; k < to; k++) {
+    float y0 = s->y0[k] > b.y0 ? s->y0[k] : b.y0, x0 = s->x0[k] > b.x0 ? s->x0[k] : b.x0;
+    float dy = (s->y1[k] < b.y1 ? s->y1[k] : b.y1) - y0, dx = (s->x1[k] < b.x1 ? s->x1[k] : b.x1) - x0;
+    float both = dy * dx, all = mine + s->area[k] - both;
+    hit |= (dy > 0) & (dx > 0) & (mine > 0) & (s->area[k] > 0) & (all > 0) & (both / all > limit);
+  }
+  return hit;
 }
 typedef struct Nms {
   const float *boxes, *scores; /* of one batch and class */
   int64_t n, most;
   float iou, least;
   bool has_least, center;
+  Kept kept; /* room for n */
 } Nms;
 /* Indices of the boxes that stay, in h[].index; returns how many. h has room for n. */
 static int64_t keep(const Nms *m, Item *h) {
@@ -262,8 +272,10 @@ static int64_t keep(const Nms *m, Item *h) {
   for (int64_t i = 0; i < n && kept < m->most; i++) {
     Box b = box_of(m->boxes + h[i].index * 4, m->center);
     bool stays = true;
-    for (int64_t k = 0; k < kept && stays; k++) stays = !overlaps(b, box_of(m->boxes + h[k].index * 4, m->center), m->iou);
-    if (stays) h[kept++] = h[i];
+    for (int64_t k = 0; k < kept && stays; k += 64) stays = !overlaps_any(&m->kept, k, k + 64 < kept ? k + 64 : kept, b, m->iou);
+    if (!stays) continue;
+    m->kept.y0[kept] = b.y0, m->kept.x0[kept] = b.x0, m->kept.y1[kept] = b.y1, m->kept.x1[kept] = b.x1, m->kept.area[kept] = area(b);
+    h[kept++] = h[i];
   }
   return kept;
 }
@@ -274,7 +286,7 @@ static double scalar(tn_call *c, uint32_t i, double dflt) {
 tn_op tn_op_non_max_suppression;
 void tn_op_non_max_suppression(tn_call *c) {
   tn_tensor b, s;
-  uint64_t size_h, size_out;
+  uint64_t size_h, size_out, size_kept;
   if (!op_in(c, 0, &b) || !op_in(c, 1, &s)) return;
   if (b.dtype != TN_F32 || s.dtype != TN_F32 || b.rank != 3 || s.rank != 3 || b.dim[2] != 4 || b.dim[0] != s.dim[0] || b.dim[1] != s.dim[2])
     return tn_op_fail(c, "boxes and scores are not float [B,N,4] and [B,C,N]");
@@ -285,13 +297,16 @@ void tn_op_non_max_suppression(tn_call *c) {
   if (m.most < 0) m.most = 0;
   Item *h = op_temp(c, (uint64_t)n * sizeof *h, &size_h);
   int64_t *out = op_temp(c, (uint64_t)(batch * classes * m.most) * 24, &size_out);
-  for (int64_t i = 0; h && out && i < batch * classes && !tn_stop(c->f); i++) {
+  float *edges = op_temp(c, (uint64_t)n * 5 * sizeof *edges, &size_kept);
+  bool room = h && out && edges;
+  if (room) m.kept = (Kept){edges, edges + n, edges + 2 * n, edges + 3 * n, edges + 4 * n};
+  for (int64_t i = 0; room && i < batch * classes && !tn_stop(c->f); i++) {
     m.boxes = (const float *)b.data + i / classes * n * 4, m.scores = (const float *)s.data + i * n;
     int64_t kept = keep(&m, h);
     for (int64_t k = 0; k < kept; k++, total++)
       out[3 * total] = i / classes, out[3 * total + 1] = i % classes, out[3 * total + 2] = h[k].index;
   }
-  int64_t dim[2] = {total, 3}, *to = h && out ? op_out(c, 0, TN_I64, 2, dim) : NULL;
+  int64_t dim[2] = {total, 3}, *to = room ? op_out(c, 0, TN_I64, 2, dim) : NULL;
   if (to && total) memcpy(to, out, (size_t)total * 24);
-  tn_free(c->f->run->m, h, size_h), tn_free(c->f->run->m, out, size_out);
+  tn_free(c->f->run->m, h, size_h), tn_free(c->f->run->m, out, size_out), tn_free(c->f->run->m, edges, size_kept);
 }
