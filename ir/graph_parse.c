@@ -149,7 +149,7 @@ static IExpr *old_symbol(Sym s, void *u) {
 // `N, B in 1..64, K = 2*N`. Read before the types that use them, because ranges are taken over when an expression is made.
 static void symbols(Parser *x) {
   do {
-    Sym s = word(x);
+    Sym s = name(x);
     if (eat(x, "=")) {
       skip(x);
       const char *p = x->p;

@@ -210,7 +210,7 @@ static void put_where(Printer *p, const Graph *g) {
   if (p->nsym) qsort(p->sym, (size_t)p->nsym, sizeof *p->sym, older);
   for (int k = 0; k < p->nsym; k++) {
     const Atom *a = p->sym[k];
-    put(p->t, "%s%s", k ? ", " : " where ", a->name);
+    put(p->t, "%s%s", k ? ", " : " where ", ix_str(ix_atom(p->sym[k])));
     if (a->def) put(p->t, " = %s", ix_str(a->def));
     else if (a->lo != 0 || a->hi != IX_DIM_MAX) put(p->t, " in %lld..%lld", (long long)a->lo, (long long)a->hi);
   }
