@@ -9,22 +9,22 @@ typedef struct Program Program;
 
 // Where a program value's memory is
 typedef enum HPlace {
-  PLACE_INPUT,   // graph input `index`
-  PLACE_OUTPUT,  // graph output `index`; exact: the runtime provides memory before the program starts, from dim[] in entry symbols;
-                 // otherwise the program calls HS_OUTPUT once the dims are known
-  PLACE_CONST,   // at `offset` in the weights
-  PLACE_ARENA,   // at `offset` (IExpr of entry symbols) in the workspace; memory plan fills it
-  PLACE_SLAB,    // grow-only memory of the context, slot `index`: HS_GROW gives it its size (data-dependent sizes)
-  PLACE_ALIAS,   // the same memory as `alias`, from `shift` elements on
-  PLACE_HANDLE,  // a tenon_value in the frame, slot `index` (sequences, optionals, maps, strings): moved by host ops
+  PLACE_INPUT,  // graph input `index`
+  PLACE_OUTPUT, // graph output `index`; exact: the runtime provides memory before the program starts, from dim[] in entry symbols;
+                // otherwise the program calls HS_OUTPUT once the dims are known
+  PLACE_CONST,  // at `offset` in the weights
+  PLACE_ARENA,  // at `offset` (IExpr of entry symbols) in the workspace; memory plan fills it
+  PLACE_SLAB,   // grow-only memory of the context, slot `index`: HS_GROW gives it its size (data-dependent sizes)
+  PLACE_ALIAS,  // the same memory as `alias`, from `shift` elements on
+  PLACE_HANDLE, // a tenon_value in the frame, slot `index` (sequences, optionals, maps, strings): moved by host ops
 } HPlace;
 struct HBuf {
   Sym name;
-  const Type *type;  // tensors: dims in program symbols
+  const Type *type; // tensors: dims in program symbols
   HPlace place;
   int index;
-  int64_t coffset;   // CONST
-  IExpr *offset;     // ARENA, in bytes
+  int64_t coffset; // CONST
+  IExpr *offset;   // ARENA, in bytes
   HBuf *alias;
   IExpr *shift;
   bool exact;
@@ -51,20 +51,20 @@ typedef enum HKind {
 struct HStmt {
   HKind kind;
   Kernel *kernel;
-  int nbuf, nin;      // nin, CALL: how many of buf are operands, the rest are results
+  int nbuf, nin; // nin, CALL: how many of buf are operands, the rest are results
   HBuf **buf;
-  IExpr **arg;        // LAUNCH: a value for each kernel->sym (normally the symbol itself)
-  IExpr **temp;       // LAUNCH: byte offset in the workspace of each buffer that the kernel's tree allocates at its top level, in order
+  IExpr **arg;  // LAUNCH: a value for each kernel->sym (normally the symbol itself)
+  IExpr **temp; // LAUNCH: byte offset in the workspace of each buffer that the kernel's tree allocates at its top level, in order
   int ntemp;
-  HBuf *base;         // LAUNCH: the slab that temp counts from, where only the run knows the sizes; NULL: the workspace
+  HBuf *base; // LAUNCH: the slab that temp counts from, where only the run knows the sizes; NULL: the workspace
   Atom *sym;
   IExpr *expr, *index, *keep;
   int site;
   Sym callee;
-  const void *attrs;  // CALL: struct Attr[nattr] (graph.h), encoded by codegen
+  const void *attrs; // CALL: struct Attr[nattr] (graph.h), encoded by codegen
   int nattr;
   HStmt *body, *other, *next;
-  int number;         // in program order, for liveness
+  int number; // in program order, for liveness
 };
 
 typedef struct HIo { // an input or output of the artifact
@@ -81,29 +81,29 @@ struct Program {
   // Symbols in the order of tn_frame.sym: first those bound by input dims, then named expressions (computed before the program starts,
   // in order), then those set by statements.
   Atom **sym;
-  int nsym, nentry;    // nentry: computable at entry
-  struct Require {     // entry checks: expr >= 0, in the model's words
+  int nsym, nentry; // nentry: computable at entry
+  struct Require {  // entry checks: expr >= 0, in the model's words
     IExpr *expr;
     Sym text;
   } *require;
   int nrequire, crequire;
   HBuf **buf;
   int nbuf, cbuf;
-  Kernel **kernel;     // distinct ones after dedup
+  Kernel **kernel; // distinct ones after dedup
   int nkernel, ckernel;
   Site *site;
   int nsite, csite;
   HStmt *body;
-  IExpr *arena;        // bytes of workspace shared by all workers, in entry symbols
-  IExpr *scratch;      // bytes for each worker
+  IExpr *arena;   // bytes of workspace shared by all workers, in entry symbols
+  IExpr *scratch; // bytes for each worker
   int nslab, nhandle;
-  int64_t weights;     // bytes
+  int64_t weights; // bytes
   // provenance for info and the ELF note
   Sym opsets, source_sha256, target, flags;
 };
 Program *program_new(Sym name);
 bool host_calls(const HStmt *, const char *callee); // is it called (NULL: is anything)?
-IExpr *hbuf_size(const HBuf *); // physical elements: pad and halo of the layout included
+IExpr *hbuf_size(const HBuf *);                     // physical elements: pad and halo of the layout included
 HBuf *program_buf(Program *, Sym name, const Type *, HPlace);
 void program_print(const Program *, Text *text, Text *side); // symbols, buffers, kernels (stages, or tree if built), statements
 Program *program_parse(const char *text, size_t n, const void *side, size_t nside, const char *file);

@@ -233,9 +233,10 @@ void kernel_canonical(const Kernel *, Text *); // the text with canonical names:
 uint64_t kernel_hash(Kernel *);                // of the canonical text: kernels of equal text are emitted once, symbols matched by position
 
 /* ---- the interpreter (eval.c): stages and trees; the definition of vec, of accumulation order and of every scalar op ---- */
-// Buffers' data must be set for parameters, symbols' val in their atoms. fault (may be NULL) receives let violations, smallest (site, pos) first, of the
-// first phase that has one. A let counts wherever its statement stores (predicates and condition true), used there or not. pos says where
-// the value came from, whoever notices: the element offset of the first load, operands first, of the let's definition; 0 without a load.
+// Buffers' data must be set for parameters, symbols' val in their atoms. fault (may be NULL) receives let violations, smallest (site, pos)
+// first, of the first phase that has one. A let counts wherever its statement stores (predicates and condition true), used there or not.
+// pos says where the value came from, whoever notices: the element offset of the first load, operands first, of the let's definition; 0
+// without a load.
 typedef struct EvalFault {
   int site;
   int64_t pos, value;

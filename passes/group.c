@@ -14,12 +14,15 @@ typedef enum Cost { COST_FREE, COST_CHEAP, COST_DEAR } Cost;
 static Cost cost_of(const Node *n) {
   const Lowering *w = lowering(n);
   switch (n->op->id) {
-  case OP_QuantizeLinear: case OP_ms_QuantizeLinear: return COST_DEAR;
-  case OP_DequantizeLinear: case OP_ms_DequantizeLinear: return n->in[0]->data ? COST_FREE : COST_CHEAP; // weights stay narrow
+  case OP_QuantizeLinear:
+  case OP_ms_QuantizeLinear: return COST_DEAR;
+  case OP_DequantizeLinear:
+  case OP_ms_DequantizeLinear: return n->in[0]->data ? COST_FREE : COST_CHEAP; // weights stay narrow
   default: break;
   }
   if (!w || w->index) return COST_FREE;
-  static const char *const dear[] = {"exp", "log", "erf", "tanh", "sin", "cos", "tan", "pow", "/", "sqrt", "sigmoid", "normal", "gelu", "%", "softplus", "asin", "acos", "atan"};
+  static const char *const dear[] = {"exp",  "log",     "erf",    "tanh", "sin", "cos",      "tan",  "pow",  "/",
+                                     "sqrt", "sigmoid", "normal", "gelu", "%",   "softplus", "asin", "acos", "atan"};
   for (size_t i = 0; w->formula && i < sizeof dear / sizeof *dear; i++)
     if (strstr(w->formula, dear[i])) return COST_DEAR;
   return COST_CHEAP;
@@ -28,8 +31,17 @@ static Cost cost_of(const Node *n) {
 // A view that only renames or reorders indices costs a contraction nothing; one that chooses between sources is read once for every tap.
 static bool pure_view(const Node *n) {
   switch (n->op->id) {
-  case OP_Identity: case OP_Reshape: case OP_Flatten: case OP_Squeeze: case OP_Unsqueeze: case OP_Transpose: case OP_Expand: case OP_Slice:
-  case OP_Split: case OP_Cast: case OP_DequantizeLinear: return true;
+  case OP_Identity:
+  case OP_Reshape:
+  case OP_Flatten:
+  case OP_Squeeze:
+  case OP_Unsqueeze:
+  case OP_Transpose:
+  case OP_Expand:
+  case OP_Slice:
+  case OP_Split:
+  case OP_Cast:
+  case OP_DequantizeLinear: return true;
   default: return false;
   }
 }
@@ -248,7 +260,8 @@ static bool may_join(Lower *L, Value *v, const Readers *r) {
       int ns = 0;
       for (int d = 0; d < mr; d++) set[ns++] = mi->var[d];
       for (int d = 0; d < mi->nred; d++) set[ns++] = mi->red[d];
-      if (g->member[m]->def->op->family == FAMILY_FOLD && nvars(r->idx, rank) == nvars(set, ns) && all_in(r->idx, rank, set, ns)) return true;
+      if (g->member[m]->def->op->family == FAMILY_FOLD && nvars(r->idx, rank) == nvars(set, ns) && all_in(r->idx, rank, set, ns))
+        return true;
     }
     return false;
   }
@@ -306,7 +319,8 @@ static void decide(Lower *L, Value *v) {
   Cost c = cost_of(n);
   bool scheduled = L->opt && L->opt->opt > 0;
   if (scheduled && permutes_contraction(v)) return make_root(L, v);
-  if (scheduled && c != COST_FREE && r.nowner > 1 && r.group && !r.group->nfoldn && has_rows(r.group) && over_contraction(v, 4)) return make_root(L, v);
+  if (scheduled && c != COST_FREE && r.nowner > 1 && r.group && !r.group->nfoldn && has_rows(r.group) && over_contraction(v, 4))
+    return make_root(L, v);
   if (!r.group) { // several kernels want it
     bool small = bytes_hint(v) <= 64;
     return c == COST_FREE || small ? make_inline(L, v) : make_root(L, v);

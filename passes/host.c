@@ -251,7 +251,8 @@ void region_loop(Lower *L, Node *n) {
   Carried *c = NEWN(Carried, nc + 1);
   Stacked *st = NEWN(Stacked, nstack + 1);
   Value *m = node_in(n, 0), *cond = node_in(n, 1);
-  IExpr *trips = m ? lower_scalar(L, m, 0, INT32_MIN, IX_DIM_MAX) : NULL, *t = b->in[0]->elem ? b->in[0]->elem[0] : ix_sym(sym_fmt("t%d", L->serial++), 0, IX_DIM_MAX);
+  IExpr *trips = m ? lower_scalar(L, m, 0, INT32_MIN, IX_DIM_MAX) : NULL,
+        *t = b->in[0]->elem ? b->in[0]->elem[0] : ix_sym(sym_fmt("t%d", L->serial++), 0, IX_DIM_MAX);
   known_scalar(b->in[0], t), known_scalar(b->in[1], ix(1));
   vinfo(b->in[0])->loaded = false; // the loop's own symbol
   for (int i = 0; i < nc; i++) {
@@ -299,8 +300,8 @@ void region_scan(Lower *L, Node *n) {
   Graph *b = n->region[0];
   int nscan = (int)attr_int(n, "num_scan_inputs"), ns = b->nin - nscan, nstack = b->nout - ns;
   const int64_t *ia, *id, *oa, *od;
-  int nia = attr_ints(n, "scan_input_axes", &ia), nid = attr_ints(n, "scan_input_directions", &id), noa = attr_ints(n, "scan_output_axes", &oa),
-      nod = attr_ints(n, "scan_output_directions", &od);
+  int nia = attr_ints(n, "scan_input_axes", &ia), nid = attr_ints(n, "scan_input_directions", &id),
+      noa = attr_ints(n, "scan_output_axes", &oa), nod = attr_ints(n, "scan_output_directions", &od);
   Value *first = n->in[ns];
   int axis0 = nia ? (int)(ia[0] < 0 ? ia[0] + first->type->rank : ia[0]) : 0;
   IExpr *trips = first->type->dim[axis0], *t = ix_sym(sym_fmt("t%d", L->serial++), 0, IX_DIM_MAX);
@@ -317,8 +318,7 @@ void region_scan(Lower *L, Node *n) {
   }
   for (int i = 0; i < nstack; i++) {
     bool back = i < nod && od[i];
-    if (i < noa && oa[i] != 0)
-      fail(EXIT_UNSUPPORTED, "lower.scan", node_where(n), "Scan with an output axis other than 0");
+    if (i < noa && oa[i] != 0) fail(EXIT_UNSUPPORTED, "lower.scan", node_where(n), "Scan with an output axis other than 0");
     st[i] = (Stacked){b->out[ns + i], node_out(n, ns + i), NULL, NULL, false};
     if (st[i].result) stack_open(L, &st[i], back ? ix_sub(ix_addk(trips, -1), t) : t, true);
   }

@@ -1,9 +1,9 @@
 // layout.c - which intermediate tensors are stored channel-blocked (NCHWc): [N, C/b, H, W, b] with b the vector length.
 //
-// Before: kernels in stage form, before dedup. After: HBuf.lay and the lay of the kernels' parameters bound to it. Graph inputs and outputs,
-// constants and everything without a channel axis stay row-major; indices stay logical everywhere, so no kernel changes its meaning.
-// A tensor is blocked if the kernels that convolve over it or into it move more of it than the others: there the blocked order gives
-// vector stores and broadcast loads, elsewhere it costs at most a little locality.
+// Before: kernels in stage form, before dedup. After: HBuf.lay and the lay of the kernels' parameters bound to it. Graph inputs and
+// outputs, constants and everything without a channel axis stay row-major; indices stay logical everywhere, so no kernel changes its
+// meaning. A tensor is blocked if the kernels that convolve over it or into it move more of it than the others: there the blocked order
+// gives vector stores and broadcast loads, elsewhere it costs at most a little locality.
 #include "passes/schedule.h"
 
 static bool convolves(const Kernel *k) { // a contraction with several spatial reduce axes or a window: Conv, ConvTranspose, pools over 4-D

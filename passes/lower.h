@@ -33,17 +33,17 @@ typedef struct Access {
 // What lowering knows of a value; hangs on Value.pass.
 struct VInfo {
   Residence where;
-  Group *group;            // TEMP, ROOT: whose kernel computes it
-  IExpr *var[MAX_RANK];    // TEMP, ROOT of a group: the index its stage stores at: distinct loop variables, or 0 where the extent is 1
-  IExpr *red[MAX_AXES];    // folds: the reduce variables
+  Group *group;         // TEMP, ROOT: whose kernel computes it
+  IExpr *var[MAX_RANK]; // TEMP, ROOT of a group: the index its stage stores at: distinct loop variables, or 0 where the extent is 1
+  IExpr *red[MAX_AXES]; // folds: the reduce variables
   int nred;
   Access *access;
   int naccess, caccess;
-  bool loaded;             // its elements are symbols that the host sets once it exists: it must be computed all the same
-  int depth;               // of the longest chain of inlined readers: pulling recurses, so chains are cut
-  bool must_root;          // graph output, or read by something that needs memory
-  HBuf *hbuf;              // its program value, once it has one
-  Buf *buf;                // its buffer in the kernel being filled, if `kernel` says so
+  bool loaded;    // its elements are symbols that the host sets once it exists: it must be computed all the same
+  int depth;      // of the longest chain of inlined readers: pulling recurses, so chains are cut
+  bool must_root; // graph output, or read by something that needs memory
+  HBuf *hbuf;     // its program value, once it has one
+  Buf *buf;       // its buffer in the kernel being filled, if `kernel` says so
   int kernel;
 };
 
@@ -51,50 +51,51 @@ struct Group {
   int id;
   Value **member; // users first: member[0] is the root, which is stored; the others are temps
   int nmember, cmember;
-  int nfoldn;     // contractions and windows among the members
+  int nfoldn; // contractions and windows among the members
 };
 
 struct Lower {
   Program *prog;
   const Options *opt;
-  HStmt ***tail;         // where the next host statement goes
+  HStmt ***tail; // where the next host statement goes
   // the kernel being filled
   Kernel *k;
-  int serial;            // of the kernel: VInfo.kernel
-  HBuf **arg;            // what its parameters are bound to
+  int serial; // of the kernel: VInfo.kernel
+  HBuf **arg; // what its parameters are bound to
   int narg, carg;
-  IExpr *guard[32];      // conditions (>= 0) under which what is being pulled will be used
+  IExpr *guard[32]; // conditions (>= 0) under which what is being pulled will be used
   int nguard;
-  struct Memo *memo;     // pulls done in this kernel
+  struct Memo *memo; // pulls done in this kernel
   int nmemo, cmemo;
   // recording: grouping expands nodes one by one and only wants to know what they read
   bool record;
   Group *rec_group;
   Value *rec_owner;
-  int rec_depth;         // of the value being expanded
-  Node *node;            // the node being lowered, for messages and sites
+  int rec_depth; // of the value being expanded
+  Node *node;    // the node being lowered, for messages and sites
 };
 
 /* ---- pulling ---- */
-Ex *pull(Lower *, Value *, IExpr *const *idx);            // element of v as its register type
-Ex *pull_broadcast(Lower *, Value *, int rank, IExpr *const *idx, const Type *out); // numpy broadcasting into `out`'s shape
+Ex *pull(Lower *, Value *, IExpr *const *idx);                                                  // element of v as its register type
+Ex *pull_broadcast(Lower *, Value *, int rank, IExpr *const *idx, const Type *out);             // numpy broadcasting into `out`'s shape
 Ex *pull_guarded(Lower *, Value *, IExpr *const *idx, int n, IExpr *const *ge0, Ex *otherwise); // all ge0 >= 0 ? v[idx] : otherwise
-IExpr *pull_index(Lower *, Value *, IExpr *const *idx, IExpr *size, bool wrap_negative); // v[idx] as an index in 0..size-1, checked
-IExpr *pull_scalar_index(Lower *, Value *, int64_t i);    // element i of a small integer value as an index expression: known value, constant, or program symbol
+IExpr *pull_index(Lower *, Value *, IExpr *const *idx, IExpr *size, bool wrap_negative);        // v[idx] as an index in 0..size-1, checked
+IExpr *pull_scalar_index(Lower *, Value *,
+                         int64_t i); // element i of a small integer value as an index expression: known value, constant, or program symbol
 Ex *pull_elem_node(Lower *, Node *, int out, IExpr *const *idx); // a node of family ELEM or INDEX at one index
 
 /* ---- what a fold is ---- */
 typedef struct Fold {
-  int result;            // given: which output of the node
-  IExpr *out[MAX_RANK];  // given: index into the result
+  int result;           // given: which output of the node
+  IExpr *out[MAX_RANK]; // given: index into the result
   int nred;
-  IExpr *red[MAX_AXES];  // reduce variables, made by fold_axis in a fixed order
+  IExpr *red[MAX_AXES]; // reduce variables, made by fold_axis in a fixed order
   Combine combine;
-  DType acc;             // register type of the accumulator
-  Ex *term;              // what is accumulated
-  Ex *first;             // initial value; NULL: the identity of combine
+  DType acc;                                              // register type of the accumulator
+  Ex *term;                                               // what is accumulated
+  Ex *first;                                              // initial value; NULL: the identity of combine
   Ex *(*finish)(Lower *, Node *, struct Fold *, Ex *acc); // NULL: the accumulator itself
-  int npred;             // terms count only where all pred >= 0
+  int npred;                                              // terms count only where all pred >= 0
   IExpr *pred[8];
   Ex *cond;
   const VInfo *info;
@@ -107,34 +108,34 @@ typedef void NestFn(Lower *, Node *);
 
 typedef struct Lowering { // one per op: what its row in ops.def says
   Family family;
-  const char *formula;   // ELEM; FOLD: "combine; term; finish"
+  const char *formula; // ELEM; FOLD: "combine; term; finish"
   IndexFn *index;
   FoldFn *fold;
-  NestFn *nest;          // NEST, HOST, REGION
+  NestFn *nest; // NEST, HOST, REGION
 } Lowering;
 const Lowering *lowering(const Node *); // NULL or without function: nobody lowers this op yet
 
 /* ---- kernels and statements, for NEST and HOST functions ---- */
-void lower_begin(Lower *, const char *name);    // opens a kernel
-void lower_launch(Lower *);                     // closes it: parameters first, a LAUNCH statement
-Buf *lower_in(Lower *, Value *);                // parameter (or temp of this kernel) that holds v; v must be stored
-Buf *lower_out(Lower *, Value *);               // parameter for a result
+void lower_begin(Lower *, const char *name); // opens a kernel
+void lower_launch(Lower *);                  // closes it: parameters first, a LAUNCH statement
+Buf *lower_in(Lower *, Value *);             // parameter (or temp of this kernel) that holds v; v must be stored
+Buf *lower_out(Lower *, Value *);            // parameter for a result
 Buf *lower_temp(Lower *, const char *name, DType, int rank, IExpr *const *dim);
-HBuf *lower_value(Lower *, Value *);            // the program value of v; made when missing
+HBuf *lower_value(Lower *, Value *);                          // the program value of v; made when missing
 HBuf *lower_scratch(Lower *, const char *name, const Type *); // a program value of our own
 HBuf *lower_slab(Lower *, const char *name, const Type *);    // one that grows
 HBuf *lower_const_bool(Lower *, bool);
-void lower_provide(Lower *, HBuf *);            // memory for what is about to be written, if its size was not known at entry
+void lower_provide(Lower *, HBuf *); // memory for what is about to be written, if its size was not known at entry
 IExpr *lower_scalar(Lower *, Value *, int64_t i, int64_t lo, int64_t hi); // element i of an integer value: known, or loaded by the host
 HStmt *lower_stmt(Lower *, HKind);
 int lower_site(Lower *, const Node *, const char *text, IExpr *lo, IExpr *hi); // site number
 int lower_site_input(Lower *, const Node *, Value *from, const char *text, IExpr *lo, IExpr *hi);
-void lower_graph(Lower *, Graph *);             // all nodes of a region, at the current tail
-bool lower_eval_node(Node *, Tensor **out);     // folds one node with constant operands by the interpreter
+void lower_graph(Lower *, Graph *);         // all nodes of a region, at the current tail
+bool lower_eval_node(Node *, Tensor **out); // folds one node with constant operands by the interpreter
 
-bool by_openblas(const Lower *, const Node *);  // host.c: is it a call of OpenBLAS instead of a fold?
+bool by_openblas(const Lower *, const Node *); // host.c: is it a call of OpenBLAS instead of a fold?
 void openblas_call(Lower *, Node *);
 
 VInfo *vinfo(Value *);
-void group_graph(Lower *, Graph *);             // decides residence and groups of one graph's values
-bool is_plain(IExpr *const *idx, int rank);     // distinct loop variables, or constant 0
+void group_graph(Lower *, Graph *);         // decides residence and groups of one graph's values
+bool is_plain(IExpr *const *idx, int rank); // distinct loop variables, or constant 0
