@@ -1,6 +1,7 @@
 // compile.c - `tenon MODEL -o FILE`: from the input to one output file.
 //
 // What can be known to fail is found out before any work: the kind of output, its name, whether it can be written there.
+#include "codegen/artifact/artifact.h"
 #include "codegen/codegen.h"
 #include "driver.h"
 #include "passes/pipeline.h"
@@ -249,6 +250,32 @@ static void write_artifact(Program *p, const Job *j, const Options *o, Times *ti
   note_output(j->out);
 }
 
+// What info and the ELF note say of where the artifact comes from. Of a dump that is resumed only its own bytes are known.
+static Sym file_sha256(const char *path) {
+  FILE *f = fopen(path, "rb");
+  if (!f) return sym("");
+  static char buf[1 << 16];
+  char hex[65];
+  Sha256 h;
+  sha256_start(&h);
+  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) sha256_add(&h, buf, n);
+  fclose(f);
+  sha256_hex(&h, hex);
+  return sym(hex);
+}
+static void provenance(Program *p, const Graph *g, const Options *o) {
+  static const char *const math[] = {"strict", "default", "fast"};
+  Text t = {0};
+  for (int i = 0; g && i < g->nopset; i++)
+    put(&t, "%s%s %lld", i ? ", " : "", *g->opset[i].domain ? g->opset[i].domain : "ai.onnx", (long long)g->opset[i].version);
+  p->opsets = sym(t.p ? t.p : "");
+  p->source_sha256 = file_sha256(input);
+  t = (Text){0};
+  put(&t, "-O%d --cpu=%s --math=%s", o->opt, o->target->name, math[o->math]);
+  for (int i = 0; i < o->ndim; i++) put(&t, " --dim %s=%lld..%lld", o->dim[i].name, (long long)o->dim[i].lo, (long long)o->dim[i].hi);
+  p->flags = sym(t.p);
+}
+
 static void warn_of_openblas(const Program *p) {
   if (p && host_calls(p->body, "gemm_openblas"))
     report(LEVEL_WARNING, EXIT_OK, "gemm.openblas", NOWHERE, "matrix products go to OpenBLAS: results depend on the thread count");
@@ -290,6 +317,7 @@ void compile(void *unused) {
   Model m = model_read(input);
   times.passes = seconds();
   Program *p = m.program ? pipeline_resume(m.program, o) : pipeline_run(m.graph, o);
+  if (p) provenance(p, m.graph, o);
   warn_of_openblas(p);
   stop_if_warned();
   if (o->stop_after) write_ir(m.graph, p, j.out);

@@ -165,6 +165,36 @@ static void temporaries(Program *prog, HStmt **at, Plan *p, Want **w, int *nw, i
   }
 }
 
+// Scratch of a worker: the most that any launch asks for.
+static void scratch(HStmt *s, IExpr **most) {
+  for (; s; s = s->next) {
+    if (s->kind == HS_LAUNCH) {
+      IExpr *n = kernel_scratch(s->kernel), *by[64];
+      int ns = s->kernel->nsym < 64 ? s->kernel->nsym : 64;
+      for (int i = 0; i < ns; i++) by[i] = s->arg[i];
+      n = ix_subst(n, ns, s->kernel->sym, by);
+      if (!ix_prove_le(n, *most)) *most = ix_max(*most, n);
+    }
+    scratch(s->body, most), scratch(s->other, most);
+  }
+}
+
+typedef struct EntryOnly {
+  const Program *p;
+  bool yes;
+} EntryOnly;
+static void entry_symbol(Atom *a, void *u) {
+  EntryOnly *e = u;
+  bool found = a->kind != ATOM_SYM;
+  for (int i = 0; i < e->p->nentry; i++) found |= e->p->sym[i] == a;
+  e->yes &= found;
+}
+static bool entry_only(const Program *p, IExpr *x) {
+  EntryOnly e = {p, true};
+  ix_atoms(x, entry_symbol, &e);
+  return e.yes;
+}
+
 static void constants(Program *p) {
   p->weights = 0;
   for (int i = 0; i < p->nbuf; i++) {
@@ -192,6 +222,9 @@ void pass_memory(Program *p, const Options *o) {
   int nw = 0, cw = 0;
   temporaries(p, &p->body, &plan, &want, &nw, &cw);
   p->arena = lay_out(&plan);
+  IExpr *most = ix(0);
+  scratch(p->body, &most);
+  p->scratch = entry_only(p, most) ? most : NULL; // else the run says: symbols that it sets count at their upper bound
   for (int i = 0; i < p->nbuf; i++)
     if (p->buf[i]->place == PLACE_ARENA) p->buf[i]->offset = p->buf[i]->first >= 0 ? plan.slot[slot[i]].offset : ix(0);
   for (int i = 0; i < nw; i++) want[i].s->temp[want[i].k] = plan.slot[want[i].slot].offset;
