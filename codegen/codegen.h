@@ -40,6 +40,7 @@ typedef struct ArtifactOptions {
   const Target *target;
   const char *version; // of tenon
 } ArtifactOptions;
-const char *artifact_rt_hash(void); // content hash of the embedded runtime
+Sym sha256_of_file(const char *path); // 64 hex digits; "": it cannot be read
+const char *artifact_rt_hash(void);   // content hash of the embedded runtime
 void artifact_write(Program *, int nobj, const Blob *obj,
                     const ArtifactOptions *); // tables, header, weights (packed as HBuf.lay says), link; atomic

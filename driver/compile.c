@@ -1,7 +1,6 @@
 // compile.c - `tenon MODEL -o FILE`: from the input to one output file.
 //
 // What can be known to fail is found out before any work: the kind of output, its name, whether it can be written there.
-#include "codegen/artifact/artifact.h"
 #include "codegen/codegen.h"
 #include "driver.h"
 #include "passes/pipeline.h"
@@ -251,25 +250,13 @@ static void write_artifact(Program *p, const Job *j, const Options *o, Times *ti
 }
 
 // What info and the ELF note say of where the artifact comes from. Of a dump that is resumed only its own bytes are known.
-static Sym file_sha256(const char *path) {
-  FILE *f = fopen(path, "rb");
-  if (!f) return sym("");
-  static char buf[1 << 16];
-  char hex[65];
-  Sha256 h;
-  sha256_start(&h);
-  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) sha256_add(&h, buf, n);
-  fclose(f);
-  sha256_hex(&h, hex);
-  return sym(hex);
-}
 static void provenance(Program *p, const Graph *g, const Options *o) {
   static const char *const math[] = {"strict", "default", "fast"};
   Text t = {0};
   for (int i = 0; g && i < g->nopset; i++)
     put(&t, "%s%s %lld", i ? ", " : "", *g->opset[i].domain ? g->opset[i].domain : "ai.onnx", (long long)g->opset[i].version);
   p->opsets = sym(t.p ? t.p : "");
-  p->source_sha256 = file_sha256(input);
+  p->source_sha256 = sha256_of_file(input);
   t = (Text){0};
   put(&t, "-O%d --cpu=%s --math=%s", o->opt, o->target->name, math[o->math]);
   for (int i = 0; i < o->ndim; i++) put(&t, " --dim %s=%lld..%lld", o->dim[i].name, (long long)o->dim[i].lo, (long long)o->dim[i].hi);

@@ -46,3 +46,16 @@ void sha256_hex(Sha256 *s, char out[65]) {
   sha256_add(s, len, 8);
   for (int i = 0; i < 8; i++) snprintf(out + 8 * i, 9, "%08x", s->h[i]);
 }
+
+Sym sha256_of_file(const char *path) {
+  FILE *f = fopen(path, "rb");
+  if (!f) return sym("");
+  static char buf[1 << 16];
+  char hex[65];
+  Sha256 h;
+  sha256_start(&h);
+  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) sha256_add(&h, buf, n);
+  fclose(f);
+  sha256_hex(&h, hex);
+  return sym(hex);
+}
