@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""run.py TENON - ops of old opsets, compiled and run, against numpy. One function per rule of frontend/upgrade_*.c."""
+"""run.py TENON - ops of old opsets and a few others that ONNX Runtime cannot judge, compiled and run, against numpy. One function per rule of frontend/upgrade_*.c."""
 import subprocess
 import sys
 import tempfile
@@ -32,7 +32,7 @@ def build(opset, nodes, inputs, expected, inits, path):
     outs = [helper.make_tensor_value_info(f"y{k}", dtype(v.dtype), [None] * v.ndim) for k, v in enumerate(expected)]
     tensors = [helper.make_tensor(k, dtype(v.dtype), v.shape, v.flatten().tolist()) for k, v in inits.items()]
     graph = helper.make_graph(protos, "g", ins, outs, tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)], ir_version=8)
     path.write_bytes(model.SerializeToString())
 
 
@@ -130,6 +130,9 @@ case(1, [("ParametricSoftplus", ["a"], ["y0"], dict(alpha=2.0, beta=0.5))], dict
 case(1, [("ImageScaler", ["a"], ["y0"], dict(scale=2.0, bias=[1.0, -1.0]))], dict(a=i), [i * 2 + np.array([1, -1], F)[:, None, None]])
 case(1, [("Crop", ["a"], ["y0"], dict(border=[1, 0, 2, 1]))], dict(a=i), [i[:, :, 0:3, 1:3]])
 case(1, [("Crop", ["a"], ["y0"], dict(border=[1, 2, 0, 0], scale=[1, 3]))], dict(a=i), [i[:, :, 2:3, 1:4]])
+
+# ---- training graphs of ONNX Runtime ----
+case(17, [("SigmoidGrad", ["g", "y"], ["y0"], dict(domain="com.microsoft"))], dict(g=a, y=a * a), [a * (a * a) * (1 - a * a)])
 
 
 def scan8():
