@@ -48,6 +48,9 @@ golden() {
   "$build/golden" "${files[@]}"
 }
 samples() { bash samples/test.sh "$build" "$python"; }
+contrib() { # com.microsoft and ai.onnx.ml operators against ONNX Runtime
+  $python tests/conform/contrib.py "$build/contrib" && $python tests/conform/run.py --build "$build" --suite "$build/contrib" --jobs "$jobs" --failures "$build/log/contrib-failures.txt"
+}
 zoo() { # the development zoo, where it is laid beside the repository: the small models
   local dir=$build/zoo/full
   [ -d ../shared/zoo ] || return 0
@@ -69,12 +72,15 @@ step golden golden
 [ -f tests/hostile/run.py ] && step hostile $python tests/hostile/run.py "$build/tenon" check
 step samples samples
 step gradient $python tests/conform/gradient.py "$build/tenon"
+step opsets $python tests/opsets/run.py "$build/tenon"
+step contrib contrib
 step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval
 [ -d ../shared/zoo ] && step zoo zoo
 if [ "$CI" = true ]; then
   step clang clang
   step sanitized sanitized
+  step runtime bash tests/runtime/run.sh "$build/runtime"
 fi
 echo "took $((SECONDS - began)) s"
 echo "$passed passed, $failed failed, $skipped skipped"
