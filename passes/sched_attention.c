@@ -103,58 +103,81 @@ static int vectors(const Target *t, const IExpr *axis) {
   while (most > 1 && n <= (int64_t)lanes * (most - 1)) most--;
   return most;
 }
+typedef struct Names { // the splits, as the band texts call them
+  const char *outer, *i, *j, *e, *d, *j_whole, *j_vec, *e_vec;
+} Names;
+static const char *tile_split(Sched *s, IExpr *axis, int vecs) {
+  int lanes = s->t->lanes;
+  return sched_axis(s, axis, vecs > 1 ? fmt("%d,%d", vecs * lanes, lanes) : fmt("%d", lanes));
+}
+static const char *tile_vec(const char *split, int vecs) {
+  return vecs > 1 ? fmt("%s.1 unroll %s.2 vec", split, split) : fmt("%s.1 vec", split);
+}
+static Names splits_of(Sched *s, const Attention *a, const char *outer) {
+  int nj = vectors(s->t, a->j), ne = vectors(s->t, a->e);
+  Names n = {.outer = outer, .i = sched_axis(s, a->i, s->t->vregs >= 32 ? "8 rest 4,2,1" : "4 rest 2,1")};
+  n.j = tile_split(s, a->j, nj), n.e = tile_split(s, a->e, ne);
+  n.j_vec = tile_vec(n.j, nj), n.e_vec = tile_vec(n.e, ne);
+  n.d = sched_axis(s, a->d, ""), n.j_whole = sched_axis(s, a->j, "");
+  return n;
+}
+// The scores leave the registers as a row tile: a copy that all later stages read. Returns the copying stage's name.
+static Sym copy_scores(Kernel *k, const Attention *a) {
+  int after = 0;
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i] == a->qk) after = i + 1;
+  Buf *score = stage_copy(k, a->qk->out, "score", k->stage[after]->name);
+  sched_store(k->sched, a->qk->out, SPACE_REG, -1, NULL);
+  sched_store(k->sched, score, SPACE_SCRATCH, -1, NULL);
+  for (int i = 0; i < k->nstage; i++)
+    if (k->stage[i]->out == score) return k->stage[i]->name;
+  bug("kernel %s lost the copy of its scores", k->name);
+}
+// Bands of the two contractions with their inits and epilogues. Returns the last stage of the row group between them.
+static Sym contraction_bands(Kernel *k, const Attention *a, const Names *n, int copy_at) {
+  Sym last_row = NULL;
+  bool behind = false; // past the first stage of the second contraction
+  for (int i = 0; i < k->nstage; i++) {
+    const Stage *st = k->stage[i];
+    bool scores = i <= copy_at;
+    if (k->sched->stage[i].nband) continue; // the keys' copy
+    if (!scores && !axis_among(a->e, st->ax, st->nax)) {
+      last_row = st->name;
+      continue;
+    }
+    const char *reduce = st == a->qk ? n->d : st == a->pv ? n->j_whole : "";
+    sched_bands(k, st->name,
+                fmt("%s%s.0 %s.0 | %s %s.1 unroll %s", n->outer, n->i, scores ? n->j : n->e, reduce, n->i, scores ? n->j_vec : n->e_vec));
+    if (scores && st->out == a->qk->out && st->combine == C_SET) k->sched->stage[i].shared = (uint8_t)(i ? a->nouter : 0);
+    if (!scores && !behind) k->sched->stage[i].shared = (uint8_t)(a->nouter + 1), behind = true;
+  }
+  return last_row;
+}
+// After stages were copied or retargeted: the two contractions as they are now.
+static void find_contractions(Kernel *k, Attention *a) {
+  a->qk = a->pv = NULL;
+  for (int i = 0; i < k->nstage; i++)
+    if (stage_is_contraction(k->stage[i])) *(a->qk ? &a->pv : &a->qk) = k->stage[i];
+}
 bool sched_attention(Sched *s) {
   Kernel *k = s->k;
   Attention a = {0};
   if (!analyse(k, &a)) return false;
   if (!k->sched) k->sched = NEW(Schedule);
-  int lanes = s->t->lanes, nj = vectors(s->t, a.j), ne = vectors(s->t, a.e), rows = s->t->vregs >= 32 ? 8 : 4;
   Text outer = {0};
   put(&outer, "%s", "");
   for (int q = 0; q < a.nouter; q++) put(&outer, "%s par ", sched_axis(s, a.outer[q], ""));
-  // scores leave the registers as a row tile
-  int after = 0;
-  for (int i = 0; i < k->nstage; i++)
-    if (k->stage[i] == a.qk) after = i + 1;
-  Sym next = k->stage[after]->name;
-  Buf *acc = a.qk->out, *score = stage_copy(k, acc, "score", next);
-  Sym copied = NULL, first_pv = NULL, last_row = NULL;
-  for (int i = 0; i < k->nstage; i++)
-    if (k->stage[i]->out == score) copied = k->stage[i]->name;
+  Sym copied = copy_scores(k, &a);
   bool affine;
-  if (load_stride(a.keys, a.j, &affine) != 1) panel_of_keys(s, &a, outer.p, nj * lanes);
-  const char *I = sched_axis(s, a.i, rows == 8 ? "8 rest 4,2,1" : "4 rest 2,1");
-  const char *J = sched_axis(s, a.j, nj > 1 ? fmt("%d,%d", nj * lanes, lanes) : fmt("%d", lanes)),
-             *E = sched_axis(s, a.e, ne > 1 ? fmt("%d,%d", ne * lanes, lanes) : fmt("%d", lanes));
-  const char *jv = nj > 1 ? fmt("%s.1 unroll %s.2 vec", J, J) : fmt("%s.1 vec", J),
-             *ev = ne > 1 ? fmt("%s.1 unroll %s.2 vec", E, E) : fmt("%s.1 vec", E);
-  const char *D = sched_axis(s, a.d, ""), *JV = sched_axis(s, a.j, "");
-  int qk_at = stage_find(k, a.qk->name), copy_at = stage_find(k, copied);
-  for (int i = 0; i < k->nstage; i++) {
-    const Stage *st = k->stage[i];
-    if (k->sched->stage[i].nband || (i > copy_at && !axis_among(a.e, st->ax, st->nax))) { // keys; rows, below
-      if (i > copy_at) last_row = st->name;
-      continue;
-    }
-    Text t = {0};
-    bool scores = i <= copy_at, fold = i == qk_at || st->out == a.pv->out;
-    bool init = !scores && !first_pv;
-    if (init) first_pv = st->name;
-    const char *tile = scores ? J : E, *vec = scores ? jv : ev, *red = i == qk_at ? D : k->stage[i]->nax > a.nouter + 2 ? JV : "";
-    (void)fold;
-    put(&t, "%s%s.0 %s.0 | %s %s.1 unroll %s", outer.p, I, tile, red, I, vec);
-    sched_bands(k, st->name, t.p);
-    if (scores && st->out == acc && st->combine == C_SET) k->sched->stage[i].shared = (uint8_t)(i ? a.nouter : 0);
-    if (init) k->sched->stage[i].shared = (uint8_t)(a.nouter + 1);
-  }
-  Rows r = {.first = copy_at + 1, .inner = a.j, .nrow = a.nouter + 1};
-  const Stage *probe = k->stage[qk_at];
-  int n = 0;
-  for (int q = 0; q < probe->nax; q++)
-    if (probe->ax[q] != a.j && probe->ax[q] != a.d) r.row[n++] = probe->ax[q];
-  sched_row_group(s, &r, fmt("%s%s.0 %s.1 ", outer.p, I, I), a.nouter + 1, last_row);
-  sched_store(k->sched, acc, SPACE_REG, -1, NULL);
-  sched_store(k->sched, score, SPACE_SCRATCH, -1, NULL);
+  if (load_stride(a.keys, a.j, &affine) != 1) panel_of_keys(s, &a, outer.p, vectors(s->t, a.j) * s->t->lanes);
+  find_contractions(k, &a);
+  Names n = splits_of(s, &a, outer.p);
+  int copy_at = stage_find(k, copied);
+  Sym last_row = contraction_bands(k, &a, &n, copy_at);
   sched_store(k->sched, a.pv->out, SPACE_REG, -1, NULL);
+  Rows r = {.first = copy_at + 1, .inner = a.j};
+  for (int q = 0; q < a.qk->nax; q++)
+    if (a.qk->ax[q] != a.j && a.qk->ax[q] != a.d) r.row[r.nrow++] = a.qk->ax[q];
+  sched_row_group(s, &r, fmt("%s%s.0 %s.1 ", n.outer, n.i, n.i), a.nouter + 1, last_row);
   return true;
 }

@@ -95,7 +95,7 @@ void fold_conv_integer(Lower *L, Node *n, Fold *f) {
 // In gather form: the cell of X that kernel cell k spreads to output o, where it exists.
 void fold_conv_transpose(Lower *L, Node *n, Fold *f) {
   Value *X = n->in[0], *W = n->in[1]; // W [IC, OC/G, k..]
-  int64_t groups = attr_int(n, "group"), ic = known_dim(n, W, 0), og = known_dim(n, W, 1), big = 0;
+  int64_t groups = attr_int(n, "group"), ic = known_dim(n, W, 0), og = known_dim(n, W, 1);
   Window w = window_of(n, W);
   const int64_t *shape;
   int nshape = attr_ints(n, "output_shape", &shape);
@@ -120,7 +120,6 @@ void fold_conv_transpose(Lower *L, Node *n, Fold *f) {
     inside[ninside++] = q, inside[ninside++] = ix_addk(ix_sub(in, q), -1);
     if (w.stride[i] > 1) inside[ninside++] = ix_sub(ix_scale(q, w.stride[i]), p); // p % stride == 0
   }
-  (void)big;
   DType r = dtypes[X->type->dtype].reg;
   f->term = times(pull_guarded(L, X, x, ninside, inside, ex_num(r, 0)), pull(L, W, wi));
   f->acc = r, f->combine = C_add, f->finish = add_bias;
