@@ -5,13 +5,6 @@
 static int rank_of(const Value *v) { return v->type->rank; }
 static IExpr *dim(const Value *v, int d) { return v->type->dim[d]; }
 
-// Index of a batch dim of an operand that is broadcast into the result.
-static IExpr *batch_index(IExpr *d, IExpr *out, IExpr *i) {
-  if (d == out) return i;
-  if (ix_is(d, 1)) return ix(0);
-  if (ix_lower(d) > 1) return i;
-  return ix_mul(i, ix_ge0(ix_addk(d, -2)));
-}
 typedef struct Product {
   IExpr *a[MAX_RANK], *b[MAX_RANK], *m, *n, *k; // m, n: NULL where the operand is a vector
 } Product;
@@ -21,8 +14,8 @@ static Product product_indices(Node *node, Value *A, Value *B, Fold *f) {
   int ra = rank_of(A), rb = rank_of(B), ro = rank_of(node->out[0]);
   int nb = ro - (ra > 1) - (rb > 1); // batch dims of the result
   IExpr *const *od = node->out[0]->type->dim;
-  for (int d = 0; d < ra - 2; d++) p.a[d] = batch_index(dim(A, d), od[nb - (ra - 2) + d], f->out[nb - (ra - 2) + d]);
-  for (int d = 0; d < rb - 2; d++) p.b[d] = batch_index(dim(B, d), od[nb - (rb - 2) + d], f->out[nb - (rb - 2) + d]);
+  for (int d = 0; d < ra - 2; d++) p.a[d] = broadcast_index(dim(A, d), od[nb - (ra - 2) + d], f->out[nb - (ra - 2) + d]);
+  for (int d = 0; d < rb - 2; d++) p.b[d] = broadcast_index(dim(B, d), od[nb - (rb - 2) + d], f->out[nb - (rb - 2) + d]);
   IExpr *extent = dim(A, ra - 1);
   if (!ix_const(extent, NULL)) extent = dim(B, rb > 1 ? rb - 2 : 0); // equal by infer; the constant one reads better
   p.k = ix_is(extent, 1) ? ix(0) : fold_axis(f, "k", extent);
@@ -151,7 +144,7 @@ void fold_einsum(Lower *L, Node *n, Fold *f) {
         if (c == '.') {
           int p = dots_before(l.label[t], i, true);
           if (!dots[p]) dots[p] = ix_is(d, 1) ? ix(0) : fold_axis(f, "e", d), dotdim[p] = d;
-          at[i] = batch_index(d, dotdim[p], dots[p]);
+          at[i] = broadcast_index(d, dotdim[p], dots[p]);
         } else {
           if (!var[c]) var[c] = ix_is(d, 1) ? ix(0) : fold_axis(f, "e", d);
           at[i] = ix_is(d, 1) ? ix(0) : var[c];

@@ -76,8 +76,9 @@ struct Lower {
 };
 
 /* ---- pulling ---- */
-Ex *pull(Lower *, Value *, IExpr *const *idx);                                                  // element of v as its register type
-Ex *pull_broadcast(Lower *, Value *, int rank, IExpr *const *idx, const Type *out);             // numpy broadcasting into `out`'s shape
+Ex *pull(Lower *, Value *, IExpr *const *idx);                                      // element of v as its register type
+IExpr *broadcast_index(IExpr *dim, IExpr *out, IExpr *i);                           // index of an operand's dim under numpy's rules
+Ex *pull_broadcast(Lower *, Value *, int rank, IExpr *const *idx, const Type *out); // numpy broadcasting into `out`'s shape
 Ex *pull_guarded(Lower *, Value *, IExpr *const *idx, int n, IExpr *const *ge0, Ex *otherwise); // all ge0 >= 0 ? v[idx] : otherwise
 IExpr *pull_index(Lower *, Value *, IExpr *const *idx, IExpr *size, bool wrap_negative);        // v[idx] as an index in 0..size-1, checked
 IExpr *pull_scalar_index(Lower *, Value *,

@@ -113,11 +113,8 @@ typedef struct Want {
   HStmt *s;
   int k, slot;
 } Want;
-static IExpr *launch_bytes(const HStmt *s, const Buf *b) { // the kernel's symbols are those of the launch's arguments
-  IExpr *n = buf_bytes(b), *by[64];
-  int ns = s->kernel->nsym < 64 ? s->kernel->nsym : 64;
-  for (int i = 0; i < ns; i++) by[i] = s->arg[i];
-  return ix_subst(n, ns, s->kernel->sym, by);
+static IExpr *at_launch(const HStmt *s, IExpr *e) { // the kernel's symbols are those of the launch's arguments
+  return ix_subst(e, s->kernel->nsym, s->kernel->sym, s->arg);
 }
 typedef struct Late {
   const Program *p;
@@ -141,7 +138,7 @@ static void grown(Program *p, HStmt **at, Buf **temp) {
   IExpr *bytes = ix(0);
   for (int i = 0; i < s->ntemp; i++) {
     s->temp[i] = bytes;
-    bytes = ix_add(bytes, ix_scale(ix_ceil(launch_bytes(s, temp[i]), ALIGN), ALIGN));
+    bytes = ix_add(bytes, ix_scale(ix_ceil(at_launch(s, buf_bytes(temp[i])), ALIGN), ALIGN));
   }
   s->base = program_buf(p, sym_fmt("temps_%d", p->nslab), type_tensor(DT_U8, 1, &bytes), PLACE_SLAB);
   s->base->index = p->nslab++;
@@ -156,9 +153,9 @@ static void temporaries(Program *prog, HStmt **at, Plan *p, Want **w, int *nw, i
       bool late = false;
       s->ntemp = kernel_temps(s->kernel, &temp);
       s->temp = NEWN(IExpr *, s->ntemp + 1);
-      for (int i = 0; i < s->ntemp; i++) late |= is_late(prog, launch_bytes(s, temp[i]));
+      for (int i = 0; i < s->ntemp; i++) late |= is_late(prog, at_launch(s, buf_bytes(temp[i])));
       for (int i = 0; i < s->ntemp && !late; i++)
-        PUSH(*w, *nw, *cw, (Want){s, i, place(p, launch_bytes(s, temp[i]), s->number, s->number)});
+        PUSH(*w, *nw, *cw, (Want){s, i, place(p, at_launch(s, buf_bytes(temp[i])), s->number, s->number)});
       if (late) grown(prog, at, temp);
     }
     temporaries(prog, &s->body, p, w, nw, cw), temporaries(prog, &s->other, p, w, nw, cw);
@@ -169,30 +166,11 @@ static void temporaries(Program *prog, HStmt **at, Plan *p, Want **w, int *nw, i
 static void scratch(HStmt *s, IExpr **most) {
   for (; s; s = s->next) {
     if (s->kind == HS_LAUNCH) {
-      IExpr *n = kernel_scratch(s->kernel), *by[64];
-      int ns = s->kernel->nsym < 64 ? s->kernel->nsym : 64;
-      for (int i = 0; i < ns; i++) by[i] = s->arg[i];
-      n = ix_subst(n, ns, s->kernel->sym, by);
+      IExpr *n = at_launch(s, kernel_scratch(s->kernel));
       if (!ix_prove_le(n, *most)) *most = ix_max(*most, n);
     }
     scratch(s->body, most), scratch(s->other, most);
   }
-}
-
-typedef struct EntryOnly {
-  const Program *p;
-  bool yes;
-} EntryOnly;
-static void entry_symbol(Atom *a, void *u) {
-  EntryOnly *e = u;
-  bool found = a->kind != ATOM_SYM;
-  for (int i = 0; i < e->p->nentry; i++) found |= e->p->sym[i] == a;
-  e->yes &= found;
-}
-static bool entry_only(const Program *p, IExpr *x) {
-  EntryOnly e = {p, true};
-  ix_atoms(x, entry_symbol, &e);
-  return e.yes;
 }
 
 static void constants(Program *p) {
@@ -224,7 +202,7 @@ void pass_memory(Program *p, const Options *o) {
   p->arena = lay_out(&plan);
   IExpr *most = ix(0);
   scratch(p->body, &most);
-  p->scratch = entry_only(p, most) ? most : NULL; // else the run says: symbols that it sets count at their upper bound
+  p->scratch = is_late(p, most) ? NULL : most; // else the run says: symbols that it sets count at their upper bound
   for (int i = 0; i < p->nbuf; i++)
     if (p->buf[i]->place == PLACE_ARENA) p->buf[i]->offset = p->buf[i]->first >= 0 ? plan.slot[slot[i]].offset : ix(0);
   for (int i = 0; i < nw; i++) want[i].s->temp[want[i].k] = plan.slot[want[i].slot].offset;

@@ -112,7 +112,7 @@ Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
 
 // The index of an operand dim under numpy's rules: itself where the extents agree, 0 where the operand has 1, and a step of 0 or 1 where
 // only the run decides.
-static IExpr *broadcast_index(IExpr *dim, IExpr *out, IExpr *i) {
+IExpr *broadcast_index(IExpr *dim, IExpr *out, IExpr *i) {
   if (dim == out) return i;
   if (ix_is(dim, 1)) return ix(0);
   if (ix_lower(dim) > 1) return i;

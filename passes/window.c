@@ -141,12 +141,17 @@ static IExpr *flat_index(Node *n, IExpr *const *at) { // over the whole tensor; 
     lin = ix_add(ix_mul(lin, t->dim[d]), at[d]);
   return lin;
 }
+// The cell of the window over X[n,c,..] that a pool's term reads; `inside` holds where it lies in the image.
+static int pool_cell(Node *n, Fold *f, IExpr **at, IExpr **inside) {
+  Window w = window_of(n, NULL);
+  IExpr *cell[MAX_RANK];
+  at[0] = f->out[0], at[1] = f->out[1];
+  return window_index(f, &w, n->in[0], at, inside, cell);
+}
 void fold_max_pool(Lower *L, Node *n, Fold *f) {
   Value *x = n->in[0];
-  Window w = window_of(n, NULL);
-  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK], *cell[MAX_RANK];
-  at[0] = f->out[0], at[1] = f->out[1];
-  int ni = window_index(f, &w, x, at, inside, cell);
+  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK];
+  int ni = pool_cell(n, f, at, inside);
   DType r = dtypes[x->type->dtype].reg;
   Ex *e = pull_guarded(L, x, at, ni, inside, lowest(r, x->type->dtype));
   f->acc = r, f->combine = C_max, f->term = e;
@@ -177,10 +182,8 @@ static Ex *average_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
 }
 void fold_average_pool(Lower *L, Node *n, Fold *f) {
   Value *x = n->in[0];
-  Window w = window_of(n, NULL);
-  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK], *cell[MAX_RANK];
-  at[0] = f->out[0], at[1] = f->out[1];
-  int ni = window_index(f, &w, x, at, inside, cell);
+  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK];
+  int ni = pool_cell(n, f, at, inside);
   f->acc = dtypes[x->type->dtype].reg, f->combine = C_add;
   f->term = pull_guarded(L, x, at, ni, inside, ex_num(f->acc, 0));
   f->finish = average_finish;
@@ -194,10 +197,8 @@ static Ex *root_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
 }
 void fold_lp_pool(Lower *L, Node *n, Fold *f) {
   Value *x = n->in[0];
-  Window w = window_of(n, NULL);
-  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK], *cell[MAX_RANK];
-  at[0] = f->out[0], at[1] = f->out[1];
-  int ni = window_index(f, &w, x, at, inside, cell);
+  IExpr *at[MAX_RANK], *inside[2 * MAX_RANK];
+  int ni = pool_cell(n, f, at, inside);
   int64_t p = attr_int(n, "p");
   f->acc = dtypes[x->type->dtype].reg, f->combine = C_add, f->finish = root_finish;
   Ex *e = ex_op(S_abs, pull_guarded(L, x, at, ni, inside, ex_num(f->acc, 0)), NULL, NULL);
