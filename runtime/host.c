@@ -140,21 +140,21 @@ double tensor_f64(const tn_tensor *t, int64_t i) {
 }
 
 /* ---- attributes ---- */
-const tn_attr *op_attr(const tn_call *c, const char *name) {
+const tn_attr *call_attr(const tn_call *c, const char *name) {
   for (uint32_t i = 0; i < c->n_attr; i++)
     if (!strcmp(c->attr[i].name, name)) return &c->attr[i];
   return NULL;
 }
-int64_t attr_int(const tn_call *c, const char *name, int64_t dflt) {
-  const tn_attr *a = op_attr(c, name);
+int64_t call_int(const tn_call *c, const char *name, int64_t dflt) {
+  const tn_attr *a = call_attr(c, name);
   return a ? a->i : dflt;
 }
-double attr_float(const tn_call *c, const char *name, double dflt) {
-  const tn_attr *a = op_attr(c, name);
+double call_float(const tn_call *c, const char *name, double dflt) {
+  const tn_attr *a = call_attr(c, name);
   return a ? a->f : dflt;
 }
-bool attr_is(const tn_call *c, const char *name, const char *value) {
-  const tn_attr *a = op_attr(c, name);
+bool call_is(const tn_call *c, const char *name, const char *value) {
+  const tn_attr *a = call_attr(c, name);
   return a && a->kind == TN_ATTR_STRING && a->strings->len == strlen(value) && !memcmp(a->strings->data, value, a->strings->len);
 }
 

@@ -30,10 +30,10 @@ int64_t tensor_i64(const tn_tensor *, int64_t i); /* any integer or bool type */
 double tensor_f64(const tn_tensor *, int64_t i);  /* any numeric type of 8 bits or more that C knows, f16 and bf16 */
 
 /* ---- attributes ---- */
-const tn_attr *op_attr(const tn_call *, const char *name); /* NULL: not given */
-int64_t attr_int(const tn_call *, const char *name, int64_t dflt);
-double attr_float(const tn_call *, const char *name, double dflt);
-bool attr_is(const tn_call *, const char *name, const char *value);
+const tn_attr *call_attr(const tn_call *, const char *name); /* NULL: not given */
+int64_t call_int(const tn_call *, const char *name, int64_t dflt);
+double call_float(const tn_call *, const char *name, double dflt);
+bool call_is(const tn_call *, const char *name, const char *value);
 enum {
   TN_ATTR_INT = 1,
   TN_ATTR_FLOAT,

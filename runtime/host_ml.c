@@ -10,10 +10,10 @@ typedef struct List {
 static List list(const tn_call *c, const char *strings, const char *ints, const char *floats, const char *tensor) {
   const tn_attr *a;
   List l = {{NULL, 0, 1, {0}}};
-  if (tensor && (a = op_attr(c, tensor))) return l.t = *a->t, l.t.dim[0] = tensor_size(a->t), l.t.rank = 1, l;
-  if (strings && (a = op_attr(c, strings)) && a->n) l.t.data = (void *)a->strings, l.t.dtype = TN_STR;
-  else if (ints && (a = op_attr(c, ints)) && a->n) l.t.data = (void *)a->ints, l.t.dtype = TN_I64;
-  else if (floats && (a = op_attr(c, floats)) && a->n) l.t.data = (void *)a->floats, l.t.dtype = TN_F64;
+  if (tensor && (a = call_attr(c, tensor))) return l.t = *a->t, l.t.dim[0] = tensor_size(a->t), l.t.rank = 1, l;
+  if (strings && (a = call_attr(c, strings)) && a->n) l.t.data = (void *)a->strings, l.t.dtype = TN_STR;
+  else if (ints && (a = call_attr(c, ints)) && a->n) l.t.data = (void *)a->ints, l.t.dtype = TN_I64;
+  else if (floats && (a = call_attr(c, floats)) && a->n) l.t.data = (void *)a->floats, l.t.dtype = TN_F64;
   else return l;
   l.t.dim[0] = a->n;
   return l;
@@ -80,10 +80,10 @@ typedef struct Default {
   double f;
 } Default;
 static const tn_tensor *default_of(tn_call *c, int32_t dtype, Default *d) {
-  const tn_attr *a = op_attr(c, "default_string"), *tensor = op_attr(c, "default_tensor");
+  const tn_attr *a = call_attr(c, "default_string"), *tensor = call_attr(c, "default_tensor");
   if (tensor) return tensor->t;
   d->s = a ? a->strings[0] : (tenon_str){"_Unused", 7};
-  d->i = attr_int(c, "default_int64", -1), d->f = attr_float(c, "default_float", -0.0);
+  d->i = call_int(c, "default_int64", -1), d->f = call_float(c, "default_float", -0.0);
   d->t = (tn_tensor){.dtype = dtype == TN_STR ? TN_STR : dtype == TN_F32 || dtype == TN_F64 ? TN_F64 : TN_I64};
   d->t.data = d->t.dtype == TN_STR ? (void *)&d->s : d->t.dtype == TN_F64 ? (void *)&d->f : &d->i;
   return &d->t;
@@ -128,7 +128,7 @@ void tn_op_one_hot_encoder(tn_call *c) {
     int64_t at = table_find(&t, &in, i, 1);
     memset(to + i * cats, 0, (size_t)cats * 4);
     if (at >= 0) to[i * cats + at] = 1;
-    else if (!attr_int(c, "zeros", 1)) {
+    else if (!call_int(c, "zeros", 1)) {
       tn_op_fail(c, "element %lld is no known category", (long long)i);
       break;
     }
@@ -246,13 +246,13 @@ static bool cast_order(tn_call *c, const tn_tensor *keys, bool sparse, int64_t p
 tn_op tn_op_cast_map;
 void tn_op_cast_map(tn_call *c) {
   const tenon_value *m = map_operand(c);
-  bool sparse = attr_is(c, "map_form", "SPARSE");
-  int32_t dtype = attr_is(c, "cast_to", "TO_STRING") ? TN_STR : attr_is(c, "cast_to", "TO_INT64") ? TN_I64 : TN_F32;
+  bool sparse = call_is(c, "map_form", "SPARSE");
+  int32_t dtype = call_is(c, "cast_to", "TO_STRING") ? TN_STR : call_is(c, "cast_to", "TO_INT64") ? TN_I64 : TN_F32;
   tn_tensor keys, t;
   if (!m) return;
   tensor_of_val(&m->item[0], &keys);
   if (keys.dtype == TN_STR) return tn_op_fail(c, "the keys are strings");
-  int64_t dim[2] = {1, sparse ? attr_int(c, "max_map", 1) : tensor_size(&keys)}, n = dim[1], zero = 0, at;
+  int64_t dim[2] = {1, sparse ? call_int(c, "max_map", 1) : tensor_size(&keys)}, n = dim[1], zero = 0, at;
   uint64_t size;
   int64_t *which = op_temp(c, (uint64_t)n * 16, &size);
   uint64_t *end = (uint64_t *)which + n;
@@ -294,8 +294,8 @@ static void count_row(const Tfidf *k, const Keys *in, int64_t row, int64_t n, fl
     }
 }
 static void weigh(tn_call *c, const Tfidf *k, float *to) {
-  const tn_attr *w = op_attr(c, "weights");
-  bool tf = attr_is(c, "mode", "TF"), idf = attr_is(c, "mode", "IDF");
+  const tn_attr *w = call_attr(c, "weights");
+  bool tf = call_is(c, "mode", "TF"), idf = call_is(c, "mode", "IDF");
   if (tf) return;
   for (int64_t i = 0; i < k->column->n; i++) {
     float *x = &to[k->column->ints[i]], weight = w && i < w->n ? (float)w->floats[i] : 1;
@@ -303,7 +303,7 @@ static void weigh(tn_call *c, const Tfidf *k, float *to) {
   }
 }
 static bool read_grams(tn_call *c, Tfidf *k, const tn_tensor *pool, const int64_t *numbers) {
-  const tn_attr *start = op_attr(c, "ngram_counts");
+  const tn_attr *start = call_attr(c, "ngram_counts");
   int64_t total = pool->dim[0], first = 0;
   for (int32_t i = 0; start && i < start->n && i < MAX_GRAM; i++) {
     int64_t from = start->ints[i], to = i + 1 < start->n ? start->ints[i + 1] : total, len = i + 1;
@@ -324,12 +324,12 @@ tn_op tn_op_tfidf;
 void tn_op_tfidf(tn_call *c) {
   tn_tensor x;
   Tfidf k = {
-      .least = attr_int(c, "min_gram_length", 1), .most = attr_int(c, "max_gram_length", 1), .skips = attr_int(c, "max_skip_count", 0)};
+      .least = call_int(c, "min_gram_length", 1), .most = call_int(c, "max_gram_length", 1), .skips = call_int(c, "max_skip_count", 0)};
   List pool = list(c, "pool_strings", "pool_int64s", NULL, NULL);
   Keys in, pk;
   int64_t *temp[2] = {NULL, NULL};
   uint64_t size[2] = {0, 0};
-  k.column = op_attr(c, "ngram_indexes");
+  k.column = call_attr(c, "ngram_indexes");
   if (!op_in(c, 0, &x)) return;
   if (!k.column || !pool.t.data || k.least < 1 || k.most > MAX_GRAM || k.least > k.most || x.rank > 2 || x.rank < 1)
     return tn_op_fail(c, "the attributes are not valid");

@@ -319,7 +319,7 @@ tn_op tn_op_string_to_number, tn_op_number_to_string;
 void tn_op_string_to_number(tn_call *c) {
   tn_tensor t;
   if (!op_in(c, 0, &t)) return;
-  int32_t dtype = c->out[0].t ? c->out[0].t->dtype : (int32_t)attr_int(c, "to", TN_F32);
+  int32_t dtype = c->out[0].t ? c->out[0].t->dtype : (int32_t)call_int(c, "to", TN_F32);
   if (dtype <= 0 || dtype >= TN_DTYPES || dtype == TN_STR || (dtype > TN_U64 && dtype != TN_BF16))
     return tn_op_fail(c, "strings cannot be cast to %s", tn_dtypes[dtype > 0 && dtype < TN_DTYPES ? dtype : 0].name);
   void *to = op_out(c, 0, dtype, t.rank, t.dim);

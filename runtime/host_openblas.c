@@ -66,7 +66,7 @@ static int64_t matrix(const tn_tensor *t, const tn_tensor *out, int64_t at) {
 }
 
 static Product product_of(const tn_call *c, const tn_tensor *a, const tn_tensor *b) {
-  Product p = {a->dtype, attr_int(c, "transA", 0), attr_int(c, "transB", 0), 0, 0, 0, attr_float(c, "alpha", 1), 0};
+  Product p = {a->dtype, call_int(c, "transA", 0), call_int(c, "transB", 0), 0, 0, 0, call_float(c, "alpha", 1), 0};
   p.m = a->dim[a->rank - (p.ta ? 1 : 2)], p.k = a->dim[a->rank - (p.ta ? 2 : 1)], p.n = b->dim[b->rank - (p.tb ? 2 : 1)];
   return p;
 }
@@ -97,7 +97,7 @@ void tn_op_gemm_openblas(tn_call *call) {
   char *to = op_out(call, 0, out.dtype, out.rank, out.dim);
   for (int32_t d = 0; d < out.rank - 2; d++) batch *= out.dim[d];
   if (!to || !batch || !p.m || !p.n) return;
-  double beta = attr_float(call, "beta", 1);
+  double beta = call_float(call, "beta", 1);
   if (beta != 0 && op_in(call, 2, &c)) p.beta = beta, spread(&p, &c, to, size);
   batch = merge_rows(&p, &b, batch);
   if (!p.k) return scale(&p, to, batch * p.m * p.n);

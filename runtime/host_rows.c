@@ -74,8 +74,8 @@ void tn_op_top_k(tn_call *c) {
   int64_t outer, inner, dim[TN_MAX_RANK], k;
   int32_t axis;
   uint64_t size;
-  bool largest = attr_int(c, "largest", 1);
-  if (!op_in(c, 0, &t) || !op_in(c, 1, &kt) || !has_keys(c, &t) || !axis_of(c, &t, attr_int(c, "axis", -1), &outer, &inner, &axis)) return;
+  bool largest = call_int(c, "largest", 1);
+  if (!op_in(c, 0, &t) || !op_in(c, 1, &kt) || !has_keys(c, &t) || !axis_of(c, &t, call_int(c, "axis", -1), &outer, &inner, &axis)) return;
   k = tensor_i64(&kt, 0);
   int64_t n = t.dim[axis];
   if (k < 0 || k > n) return tn_op_fail(c, "k is %lld, the axis has %lld elements", (long long)k, (long long)n);
@@ -166,7 +166,7 @@ static void put_i64(tn_call *c, uint32_t k, int64_t n, const int64_t *v) {
   if (to && n) memcpy(to, v, (size_t)n * 8);
 }
 static bool slices_of(tn_call *c, Slices *s, int32_t *rank, int64_t *dim, int32_t *axis) {
-  const tn_attr *a = op_attr(c, "axis");
+  const tn_attr *a = call_attr(c, "axis");
   if (!op_in(c, 0, &s->t)) return false;
   if (tn_dtypes[s->t.dtype].stored < 8) return tn_op_fail(c, "%s is not supported here", tn_dtypes[s->t.dtype].name), false;
   *rank = 1, *axis = 0, s->outer = s->inner = 1, s->n = tensor_size(&s->t);
@@ -188,7 +188,7 @@ void tn_op_unique(tn_call *c) {
   Groups g = {0, v + 2 * n, v + 3 * n, v + 4 * n};
   for (int64_t i = 0; i < n; i++) v[i] = i;
   merge_sort(&s, v, v + n);
-  group(&s, v, &g, attr_int(c, "sorted", 1), v + 5 * n);
+  group(&s, v, &g, call_int(c, "sorted", 1), v + 5 * n);
   dim[axis] = g.n;
   put_slices(c, &s, g.first, g.n, rank, dim);
   if (op_wanted(c, 1)) put_i64(c, 1, g.n, g.first);
@@ -292,7 +292,7 @@ void tn_op_non_max_suppression(tn_call *c) {
     return tn_op_fail(c, "boxes and scores are not float [B,N,4] and [B,C,N]");
   int64_t batch = s.dim[0], classes = s.dim[1], n = s.dim[2], total = 0;
   double most = scalar(c, 2, 0);
-  Nms m = {.n = n, .most = most > (double)n ? n : (int64_t)most, .center = attr_int(c, "center_point_box", 0)};
+  Nms m = {.n = n, .most = most > (double)n ? n : (int64_t)most, .center = call_int(c, "center_point_box", 0)};
   m.iou = (float)scalar(c, 3, 0), m.has_least = op_has(c, 4), m.least = (float)scalar(c, 4, 0);
   if (m.most < 0) m.most = 0;
   Item *h = op_temp(c, (uint64_t)n * sizeof *h, &size_h);

@@ -16,7 +16,7 @@ void tn_op_copy(tn_call *c) {
   else if (take_operand(c, 0, &v)) op_out_val(c, 0, &v);
 }
 void tn_op_constant(tn_call *c) {
-  const tn_attr *a = op_attr(c, "value");
+  const tn_attr *a = call_attr(c, "value");
   tenon_value v;
   if (!a) return tn_op_fail(c, "has no value");
   if (a->t->dtype == TN_STR ? val_strings_of(c, &v, a->t->rank, a->t->dim, a->t->data) : val_of_tensor(c, &v, a->t)) op_out_val(c, 0, &v);
@@ -139,10 +139,10 @@ void tn_op_split_to_sequence(tn_call *c) {
   Cut k;
   Lengths l;
   tenon_value v;
-  int64_t axis = attr_int(c, "axis", 0), dim[TN_MAX_RANK], from = 0;
+  int64_t axis = call_int(c, "axis", 0), dim[TN_MAX_RANK], from = 0;
   if (!op_in(c, 0, &t) || !cut_at(c, &t, axis, &k) || !lengths(c, k.n, &l)) return;
   axis += axis < 0 ? t.rank : 0;
-  bool squeeze = !op_has(c, 1) && !attr_int(c, "keepdims", 1);
+  bool squeeze = !op_has(c, 1) && !call_int(c, "keepdims", 1);
   if (!val_items(c, &v, TENON_SEQUENCE, (uint64_t)l.n)) return;
   for (int64_t i = 0; i < l.n; i++) {
     int64_t n = l.each ? (from + l.each <= k.n ? l.each : k.n - from) : tensor_i64(&l.t, i);
@@ -192,8 +192,8 @@ static void join(const tenon_value *s, const tn_tensor *r, int64_t axis, bool fr
 }
 void tn_op_concat_from_sequence(tn_call *c) {
   const tenon_value *s = sequence(c, 0);
-  bool fresh = attr_int(c, "new_axis", 0);
-  int64_t axis = attr_int(c, "axis", 0);
+  bool fresh = call_int(c, "new_axis", 0);
+  int64_t axis = call_int(c, "axis", 0);
   tn_tensor r;
   if (!s) return;
   if (!s->n) return tn_op_fail(c, "the sequence is empty");

@@ -97,7 +97,7 @@ static bool source_at(tn_call *c, const tn_attr *first, int64_t i, tenon_str *s)
 }
 tn_op tn_op_string_pick;
 void tn_op_string_pick(tn_call *c) {
-  const tn_attr *first = op_attr(c, "strings");
+  const tn_attr *first = call_attr(c, "strings");
   tn_tensor index;
   tenon_value v;
   uint64_t size;
@@ -141,10 +141,10 @@ tn_op tn_op_string_normalizer;
 void tn_op_string_normalizer(tn_call *c) {
   tn_tensor t;
   Build out;
-  const tn_attr *words = op_attr(c, "stopwords");
-  bool exact = attr_int(c, "is_case_sensitive", 0);
-  uint32_t (*convert)(uint32_t) = attr_is(c, "case_change_action", "LOWER")   ? utf_lower
-                                  : attr_is(c, "case_change_action", "UPPER") ? utf_upper
+  const tn_attr *words = call_attr(c, "stopwords");
+  bool exact = call_int(c, "is_case_sensitive", 0);
+  uint32_t (*convert)(uint32_t) = call_is(c, "case_change_action", "LOWER")   ? utf_lower
+                                  : call_is(c, "case_change_action", "UPPER") ? utf_upper
                                                                               : NULL;
   if (!op_in(c, 0, &t)) return;
   if (t.rank < 1 || t.rank > 2 || (t.rank == 2 && t.dim[0] != 1)) return tn_op_fail(c, "the shape is neither [C] nor [1,C]");
@@ -199,9 +199,9 @@ tn_op tn_op_string_split;
 void tn_op_string_split(tn_call *c) {
   tn_tensor t;
   Build out;
-  const tn_attr *a = op_attr(c, "delimiter");
+  const tn_attr *a = call_attr(c, "delimiter");
   tenon_str delimiter = a ? a->strings[0] : (tenon_str){"", 0};
-  int64_t limit = attr_int(c, "maxsplit", -1), dim[TN_MAX_RANK], most = 0;
+  int64_t limit = call_int(c, "maxsplit", -1), dim[TN_MAX_RANK], most = 0;
   if (!op_in(c, 0, &t)) return;
   if (t.rank == TN_MAX_RANK) return tn_op_fail(c, "more than %d dimensions", TN_MAX_RANK);
   int64_t n = tensor_size(&t), *count = op_wanted(c, 1) ? op_out(c, 1, TN_I64, t.rank, t.dim) : NULL;
@@ -221,7 +221,7 @@ void tn_op_string_split(tn_call *c) {
 tn_op tn_op_regex_full_match;
 void tn_op_regex_full_match(tn_call *c) {
   tn_tensor t;
-  const tn_attr *a = op_attr(c, "pattern");
+  const tn_attr *a = call_attr(c, "pattern");
   if (!op_in(c, 0, &t)) return;
   Regex *r = regex_new(c, a ? a->strings[0] : (tenon_str){"", 0});
   uint8_t *to = r ? op_out(c, 0, TN_BOOL, t.rank, t.dim) : NULL;
@@ -311,8 +311,8 @@ static void tokenize(tn_call *c, const Tokens *k, const tn_tensor *t) {
 tn_op tn_op_tokenizer;
 void tn_op_tokenizer(tn_call *c) {
   tn_tensor t;
-  const tn_attr *expr = op_attr(c, "tokenexp"), *sep = op_attr(c, "separators"), *pad = op_attr(c, "pad_value");
-  Tokens k = {.least = attr_int(c, "mincharnum", 1), .mark = attr_int(c, "mark", 0), .pad = pad ? pad->strings[0] : (tenon_str){"", 0}};
+  const tn_attr *expr = call_attr(c, "tokenexp"), *sep = call_attr(c, "separators"), *pad = call_attr(c, "pad_value");
+  Tokens k = {.least = call_int(c, "mincharnum", 1), .mark = call_int(c, "mark", 0), .pad = pad ? pad->strings[0] : (tenon_str){"", 0}};
   bool ok = op_in(c, 0, &t) && t.rank < TN_MAX_RANK;
   if (ok && sep && sep->n > MAX_SEPARATORS) tn_op_fail(c, "more than %d separators", MAX_SEPARATORS), ok = false;
   k.chars = sep && sep->n == 1 && !sep->strings[0].len;
