@@ -45,6 +45,8 @@ foreach(source ${tools})
   target_link_libraries(${name} PRIVATE tenon_frontend $<LINK_LIBRARY:WHOLE_ARCHIVE,tenon_passes> tenon_codegen)
   add_dependencies(tools ${name})
 endforeach()
+target_sources(evalrun PRIVATE tests/host/evalhost.c) # the interpreter with the runtime's host operators
+target_link_libraries(evalrun PRIVATE tenon_runtime)
 
 # Random stages under random schedules: tree = stages, and code = tree for every 25th.
 if(TARGET schedule_fuzz)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool (*eval_host_call)(const Program *, const HStmt *, int, Tensor *const *, int, Tensor *const *, EvalFault *);
+EvalHost *eval_host;
 bool (*eval_kernel)(Kernel *, EvalFault *);
 
 typedef struct Memory {
@@ -19,6 +19,7 @@ typedef struct Run {
   Tensor *const *in;
   Tensor **out;
   Memory *buf, *slab; // by HBuf.id, by slot
+  void **handle;      // by slot
   EvalFault *fault;
   Exit code;
 } Run;
@@ -95,12 +96,13 @@ static char *data_of(Run *r, const HBuf *b) {
   }
 }
 
-static Tensor *tensor_of(Run *r, const HBuf *b, bool known) { // a view; dims unknown: -1 and no data
-  Tensor *t = NEW(Tensor);
-  t->dtype = b->type->dtype, t->rank = b->type->rank;
-  for (int d = 0; d < t->rank; d++) t->dim[d] = known ? ix_eval(b->type->dim[d]) : -1;
-  if (known) t->data = data_of(r, b), t->bytes = dtype_bytes(t->dtype, tensor_count(t));
-  return t;
+static void **slot_of(Run *r, const HBuf *b) { // of a value behind a handle
+  switch (b->place) {
+  case PLACE_INPUT: return &eval_host->in[b->index];
+  case PLACE_OUTPUT: return &eval_host->out[b->index];
+  case PLACE_HANDLE: return &r->handle[b->index];
+  default: bug("%s is no handle", b->name);
+  }
 }
 
 static int64_t element(Run *r, const HBuf *b, int64_t i) {
@@ -148,35 +150,34 @@ static bool known_dims(const HBuf *b) { // a result whose dims the call itself s
   return !(b->place == PLACE_SLAB || (b->place == PLACE_OUTPUT && !b->exact));
 }
 
-static void take_result(Run *r, HBuf *b, const Tensor *t) { // dims to their symbols, contents to the value's memory
-  for (int d = 0; d < t->rank; d++) {
-    Atom *a = ix_is_atom(b->type->dim[d]);
-    if (a && a->kind == ATOM_SYM && !a->def) a->val = t->dim[d];
-  }
+static void take_result(Run *r, const HBuf *b, const void *data) { // the symbols of its dims are set
   Memory *m = b->place == PLACE_SLAB ? &r->slab[b->index] : &r->buf[b->id];
-  int64_t bytes = dtype_bytes(t->dtype, tensor_count(t));
+  int64_t bytes = bytes_of(b);
   room(m, bytes, 0);
-  memcpy(m->p, t->data, (size_t)bytes);
+  if (bytes) memcpy(m->p, data, (size_t)bytes);
 }
 
 static bool call(Run *r, const HStmt *s) {
-  int nout = s->nbuf - s->nin;
-  Tensor **t = NEWN(Tensor *, s->nbuf + 1);
-  if (!eval_host_call) return unsupported(r);
+  if (!eval_host) return unsupported(r);
+  EvalPlace *at = NEWN(EvalPlace, s->nbuf + 1);
   for (int i = 0; i < s->nbuf; i++) {
-    if (!s->buf[i]) continue;
-    if (s->buf[i]->place == PLACE_HANDLE || s->buf[i]->type->kind != TYPE_TENSOR) return unsupported(r);
-    t[i] = tensor_of(r, s->buf[i], i < s->nin || known_dims(s->buf[i]));
+    const HBuf *b = s->buf[i];
+    if (!b) continue;
+    if (hbuf_is_handle(b)) at[i].handle = slot_of(r, b);
+    else if (i < s->nin || known_dims(b)) at[i].data = data_of(r, b);
   }
   EvalFault fault = {.site = s->site};
-  if (!eval_host_call(r->p, s, s->nin, t, nout, t + s->nin, &fault)) return refuse(r, fault.site, fault.pos, fault.value);
+  if (!eval_host->call(s, at, &fault)) return refuse(r, fault.site, fault.pos, fault.value);
   for (int i = s->nin; i < s->nbuf; i++)
-    if (t[i] && !known_dims(s->buf[i])) take_result(r, s->buf[i], t[i]);
+    if (s->buf[i] && !at[i].handle && !known_dims(s->buf[i])) take_result(r, s->buf[i], at[i].data);
   return true;
 }
 
 static bool move(Run *r, const HStmt *s) {
-  if (s->buf[0]->place != PLACE_SLAB || s->buf[1]->place != PLACE_SLAB) return unsupported(r);
+  if (s->buf[0]->place != PLACE_SLAB || s->buf[1]->place != PLACE_SLAB) {
+    if (!eval_host) return unsupported(r);
+    return eval_host->move(slot_of(r, s->buf[0]), slot_of(r, s->buf[1])), true;
+  }
   Memory *a = &r->slab[s->buf[0]->index], *b = &r->slab[s->buf[1]->index], m = *a;
   *a = *b;
   *b = m;
@@ -231,25 +232,29 @@ static bool statements(Run *r, const HStmt *s) {
 
 /* ---- entry and exit ---- */
 
-static bool bind(Run *r) { // symbols from the inputs' dims, then every dim as the type has it
+static bool bind_tensor(Run *r, int i, bool first) { // first: its dims give symbols their values; then: every dim as the type has it
+  const Type *t = r->p->in[i].type;
+  const Tensor *x = r->in[i];
+  if (x->dtype != t->dtype || (t->rank >= 0 && x->rank != t->rank)) return refuse(r, -1, i, x->rank);
+  for (int d = 0; d < t->rank; d++) {
+    Atom *a = ix_is_atom(t->dim[d]);
+    if (first && a && a->kind == ATOM_SYM && !a->def) {
+      a->val = x->dim[d];
+      if (x->dim[d] < a->lo || x->dim[d] > a->hi) return refuse(r, -1, i, x->dim[d]);
+    } else if (!first && ix_eval(t->dim[d]) != x->dim[d]) return refuse(r, -1, i, x->dim[d]);
+  }
+  return true;
+}
+
+static bool bind(Run *r) {
   const Program *p = r->p;
   for (int pass = 0; pass < 2; pass++)
     for (int i = 0; i < p->nin; i++) {
-      const Type *t = p->in[i].type;
-      if (t->kind != TYPE_TENSOR) return unsupported(r);
-      if (!r->in || !r->in[i]) {
-        if (!p->in[i].optional) return refuse(r, -1, i, 0);
-        continue;
-      }
-      if (r->in[i]->dtype != t->dtype || r->in[i]->rank != t->rank) return refuse(r, -1, i, r->in[i]->rank);
-      for (int d = 0; d < t->rank; d++) {
-        Atom *a = ix_is_atom(t->dim[d]);
-        int64_t n = r->in[i]->dim[d];
-        if (pass == 0 && a && a->kind == ATOM_SYM && !a->def) {
-          a->val = n;
-          if (n < a->lo || n > a->hi) return refuse(r, -1, i, n);
-        } else if (pass == 1 && ix_eval(t->dim[d]) != n) return refuse(r, -1, i, n);
-      }
+      bool handle = hbuf_is_handle(p->in[i].buf), tensor = p->in[i].type->kind == TYPE_TENSOR;
+      if (handle && !eval_host) return unsupported(r);
+      bool there = handle ? eval_host->in[i] != NULL : r->in && r->in[i];
+      if (!there && !p->in[i].optional) return refuse(r, -1, i, 0);
+      if (there && tensor && !bind_tensor(r, i, pass == 0)) return false;
     }
   for (int i = 0; i < p->nrequire; i++)
     if (ix_eval(p->require[i].expr) < 0) return refuse(r, -1, i, ix_eval(p->require[i].expr));
@@ -259,7 +264,10 @@ static bool bind(Run *r) { // symbols from the inputs' dims, then every dim as t
 static bool results(Run *r) {
   for (int i = 0; i < r->p->nout; i++) {
     const HBuf *b = r->p->out[i].buf;
-    if (b->place == PLACE_HANDLE || r->p->out[i].type->kind != TYPE_TENSOR) return unsupported(r);
+    if (hbuf_is_handle(b)) {
+      if (!eval_host) return unsupported(r);
+      continue;
+    }
     int64_t dim[MAX_RANK];
     for (int d = 0; d < b->type->rank; d++) dim[d] = ix_eval(b->type->dim[d]);
     Tensor *t = r->out[i] = tensor_new(b->type->dtype, b->type->rank, dim, NULL);
@@ -277,6 +285,7 @@ Exit program_eval(Program *p, Tensor *const *in, Tensor **out, EvalFault *fault)
   Run r = {.p = p, .in = in, .out = out, .fault = fault};
   r.buf = NEWN(Memory, p->nbuf + 1);
   r.slab = NEWN(Memory, p->nslab + 1);
+  r.handle = NEWN(void *, p->nhandle + 1);
   if (fault) *fault = (EvalFault){.site = -1};
   if (bind(&r) && statements(&r, p->body)) results(&r);
   release(r.buf, p->nbuf);

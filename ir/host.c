@@ -22,6 +22,8 @@ bool host_calls(const HStmt *s, const char *callee) {
   return false;
 }
 
+bool hbuf_is_handle(const HBuf *b) { return b->type->kind != TYPE_TENSOR || b->type->dtype == DT_STR || b->place == PLACE_HANDLE; }
+
 IExpr *hbuf_size(const HBuf *b) {
   Buf as = {.rank = b->type->rank, .lay = b->lay};
   for (int i = 0; i < as.rank; i++) as.dim[i] = b->type->dim[i];

@@ -103,17 +103,27 @@ struct Program {
 };
 Program *program_new(Sym name);
 bool host_calls(const HStmt *, const char *callee); // is it called (NULL: is anything)?
+bool hbuf_is_handle(const HBuf *);                  // is it anything but a dense tensor (strings, sequences, ..)?
 IExpr *hbuf_size(const HBuf *);                     // physical elements: pad and halo of the layout included
 HBuf *program_buf(Program *, Sym name, const Type *, HPlace);
 void program_print(const Program *, Text *text, Text *side); // symbols, buffers, kernels (stages, or tree if built), statements
 Program *program_parse(const char *text, size_t n, const void *side, size_t nside, const char *file);
 void program_verify(const Program *);
-// Interprets the program: in/out are dense tensors (out: filled with new ones; an absent optional input is NULL). EXIT_DATA: the model
-// refuses the data (fault says where, if a site does); EXIT_UNSUPPORTED: a value is no tensor, or a host op is not there.
+// Interprets the program: in/out are tensors (out: filled with new ones; an absent optional input is NULL), of strings only the dims;
+// values behind handles go through eval_host. EXIT_DATA: the model refuses the data (fault says where, if a site does);
+// EXIT_UNSUPPORTED: eval_host is wanted but not there.
 Exit program_eval(Program *, Tensor *const *in, Tensor **out, EvalFault *fault);
-// How the interpreter calls host ops (the runtime is no part of the compiler: tests bind it). NULL: none are there. in and out have NULL
-// for what is absent. For a result whose dims the program knows data is memory for it; otherwise data is NULL and the op sets dim and
-// data (memory of mem()). False: refused, fault tells why.
-extern bool (*eval_host_call)(const Program *, const HStmt *, int nin, Tensor *const *in, int nout, Tensor *const *out, EvalFault *fault);
+// How the interpreter calls host operators, and the values that only they understand. The runtime is no part of the compiler: a tool
+// binds it. NULL: there are none.
+typedef struct EvalPlace { // of an operand or result; both NULL: absent, or a dense result whose dims only the operator knows:
+  void *data;              // it sets their symbols and leaves the contents here until the next call
+  void **handle;           // the slot of a value that is no dense tensor
+} EvalPlace;
+typedef struct EvalHost {
+  bool (*call)(const HStmt *, EvalPlace *, EvalFault *); // a place for each of the statement's buf; false: refused, the fault says why
+  void (*move)(void **to, void **from);                  // both slots hold the value then
+  void **in, **out;                                      // slots by input and output
+} EvalHost;
+extern EvalHost *eval_host;
 // How the interpreter launches a kernel whose parameters' data and symbols' val are set; NULL: by eval_tree or eval_stages.
 extern bool (*eval_kernel)(Kernel *, EvalFault *fault);

@@ -266,8 +266,7 @@ static void operand(const HBuf *b, V o, bool result) {
   put_at(k32(-1), o, offsetof(tn_operand, slab), 4);
   put_at(k32(-1), o, offsetof(tn_operand, out), 4);
   if (!b) return;
-  bool dense = b->type->kind == TYPE_TENSOR && b->type->dtype != DT_STR && b->place != PLACE_HANDLE;
-  if (dense) tensor_operand(b, entry_alloca(em.i64, sizeof(tn_tensor) / 8, 8), o, result);
+  if (!hbuf_is_handle(b)) tensor_operand(b, entry_alloca(em.i64, sizeof(tn_tensor) / 8, 8), o, result);
   else {
     put_at(handle_slot(b), o, offsetof(tn_operand, h), 8);
     for (int a = 0; result && b->type->kind == TYPE_TENSOR && a < b->type->rank; a++) // a result's dims become known here as well
