@@ -1,5 +1,6 @@
 // contract.c - FOLDN functions of the matrix products: acc[C] += A * B.
 #include "passes/index.h"
+#include <math.h>
 #include <string.h>
 
 static int rank_of(const Value *v) { return v->type->rank; }
@@ -27,10 +28,41 @@ static Product product_indices(Node *node, Value *A, Value *B, Fold *f) {
 }
 static Ex *times(Ex *a, Ex *b) { return ex_op(S_mul, a, b, NULL); }
 
+// An operand that is another value times a constant scalar: sum (c*a)*b = c * sum a*b. The factor waits for the accumulator, where it is
+// not rounded to the operand's storage type and costs no pass over the operand. Attention scales its queries and keys like that.
+static double factor_of(const Node *product, int side) {
+  const Value *c = product->in[side], *v = product->in[!side], *r = product->out[0];
+  bool scalar = c && c->data && tensor_count(c->data) == 1 && c->type->rank <= v->type->rank;
+  if (!scalar || v->data || v->type->dtype != r->type->dtype || v->type->rank != r->type->rank) return 0;
+  return tensor_float(c->data, 0);
+}
+static Value *unscaled(const Lower *L, Value *v, double *scale) {
+  if (L->opt && L->opt->math == MATH_STRICT) return v;
+  if (!v->def || v->data || v->def->op->id != OP_Mul || !dtypes[v->type->dtype].is_float) return v;
+  for (int side = 0; side < 2; side++) {
+    double c = factor_of(v->def, side);
+    if (c != 0 && isfinite(c)) return *scale *= c, v->def->in[!side];
+  }
+  return v;
+}
+// What was just cast to a half type goes into the product as it is: a chain of halves inside one kernel keeps float32.
+static Ex *operand(Lower *L, Value *v, IExpr *const *idx, double *scale) {
+  Ex *e = pull(L, unscaled(L, v, scale), idx);
+  bool half = e->op == S_round && (e->i == DT_F16 || e->i == DT_BF16), strict = L->opt && L->opt->math == MATH_STRICT;
+  return half && !strict ? e->a[0] : e;
+}
+static Ex *matmul_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
+  (void)f;
+  double scale = 1;
+  unscaled(L, n->in[0], &scale), unscaled(L, n->in[1], &scale);
+  return scale == 1 ? acc : times(acc, ex_num(acc->type, scale));
+}
 void fold_matmul(Lower *L, Node *n, Fold *f) {
+  double scale = 1;
   Product p = product_indices(n, n->in[0], n->in[1], f);
-  f->term = times(pull(L, n->in[0], p.a), pull(L, n->in[1], p.b));
+  f->term = times(operand(L, n->in[0], p.a, &scale), operand(L, n->in[1], p.b, &scale));
   f->acc = f->term->type, f->combine = C_add;
+  f->finish = matmul_finish;
 }
 
 static Ex *gemm_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
