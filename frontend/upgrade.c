@@ -3,27 +3,30 @@
 #include <string.h>
 
 typedef struct Rule {
-  OpId op;
+  OpId op; // of the rules that follow
   int version;
   void (*apply)(Up *);
 } Rule;
 
 static const Rule rules[] = {
-#define OP(domain, name, since, sig, shape, family, how)
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule) {OP_##op, version, old_##rule},
+#define OP(domain, name, since, sig, shape, family, how, ...) {.op = OP_##name}, __VA_ARGS__
+#define OLD(until, rule) {.version = until, .apply = old_##rule},
 #include "ir/ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
-};
+    {.op = OP_NONE}};
+
+// The rules of an op: those behind its mark.
+static const Rule *rules_of(OpId op) {
+  const Rule *r = rules;
+  while (r->op != op) r++;
+  return r + 1;
+}
 
 Node *upgrade(const Scope *s, Node *n, int opset, Value **result, const Where *w) {
   Up u = {.g = n->graph, .n = n, .opset = opset, .scope = s, .result = result, .where = w};
   int replaced = 0, nout = n->nout;
-  for (size_t k = 0; k < sizeof rules / sizeof *rules && !replaced; k++) {
-    if (rules[k].op != n->op->id || opset >= rules[k].version) continue;
-    rules[k].apply(&u);
+  for (const Rule *r = rules_of(n->op->id); r->apply && !replaced; r++) {
+    if (opset >= r->version) continue;
+    r->apply(&u);
     for (int o = 0; o < nout; o++) replaced += result[o] != (o < n->nout ? n->out[o] : NULL);
   }
   if (replaced) node_remove(n);

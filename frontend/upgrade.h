@@ -30,10 +30,6 @@ int known_rank(const Up *, const Value *); // -1: not known at import
 _Noreturn void cannot_upgrade(Up *, const char *why);
 Value *need_in(Up *, int k); // fails where the operand is missing
 
-#define OP(domain, name, since, sig, shape, family, how)
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule) void old_##rule(Up *);
+#define OP(domain, name, since, sig, shape, family, how, ...) __VA_ARGS__
+#define OLD(version, rule) void old_##rule(Up *);
 #include "ir/ops.def"
-#undef OP
-#undef ATTR
-#undef OLD

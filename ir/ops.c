@@ -14,34 +14,22 @@
 #define TEXT_HOST(how) #how
 #define TEXT_REGION(how) #how
 
+// Attributes and older meanings of all rows, those of a row behind a mark (without name or rule), one more mark at the end.
 static const AttrRow attr_rows[] = {
-#define OP(domain, name, since, sig, shape, family, how)
-#define ATTR(op, name, kind, dflt) {OP_##op, #name, #kind, dflt},
-#define OLD(op, version, rule)
+#define OP(domain, id, since, sig, shape, family, how, ...) {NULL, NULL, NULL}, __VA_ARGS__
+#define ATTR(kind, name, ...) {#name, kind, "" #__VA_ARGS__},
 #include "ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
-};
+    {NULL, NULL, NULL}};
 static const OldRow old_rows[] = {
-#define OP(domain, name, since, sig, shape, family, how)
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule) {OP_##op, version, #rule},
+#define OP(domain, id, since, sig, shape, family, how, ...) {0, NULL}, __VA_ARGS__
+#define OLD(version, rule) {version, #rule},
 #include "ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
-};
+    {0, NULL}};
 static Op rows[OP_COUNT] = {
-#define OP(domain, name, since, sig, shape, family, how)                                                                                   \
+    {.id = OP_NONE, .domain = "", .name = "", .sig = "", .shape = "", .family = FAMILY_HOST, .how = ""},
+#define OP(domain, name, since, sig, shape, family, how, ...)                                                                              \
   {OP_##name, domain, #name, since, sig, #shape, FAMILY_##family, TEXT_##family(how), NULL, NULL, 0, 0, 0, 0, 0, 0},
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule)
-    {OP_NONE, "", "", 0, "", "", FAMILY_HOST, "", NULL, NULL, 0, 0, 0, 0, 0, 0},
 #include "ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
 };
 const Op *const ops = rows;
 
@@ -90,16 +78,12 @@ static void insert(const Op *op) {
 }
 
 __attribute__((constructor)) static void build_index(void) {
-  for (size_t k = 0; k < sizeof attr_rows / sizeof *attr_rows; k++) {
-    Op *op = &rows[attr_rows[k].op];
-    if (!op->nattr++) op->attr = &attr_rows[k];
-  }
-  for (size_t k = 0; k < sizeof old_rows / sizeof *old_rows; k++) {
-    Op *op = &rows[old_rows[k].op];
-    if (!op->nold++) op->old = &old_rows[k];
-  }
+  const AttrRow *attr = attr_rows;
+  const OldRow *old = old_rows;
   for (Op *op = rows + 1; op < rows + OP_COUNT; op++) {
     if (!strncmp(op->name, "ms_", 3)) op->name += 3;
+    for (op->attr = ++attr; attr->name; attr++) op->nattr++;
+    for (op->old = ++old; old->rule; old++) op->nold++;
     read_signature(op);
     insert(op);
   }

@@ -17,22 +17,15 @@ typedef enum Family {
 
 typedef enum OpId {
   OP_NONE,
-#define OP(domain, name, since, sig, shape, family, how) OP_##name,
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule)
+#define OP(domain, name, ...) OP_##name,
 #include "ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
   OP_COUNT
 } OpId;
 
 typedef struct AttrRow {
-  OpId op;
   const char *name, *kind, *dflt; // kind: INT FLOAT STRING INTS FLOATS STRINGS TENSOR TYPE GRAPH; dflt: text, "" none, "!" required
 } AttrRow;
 typedef struct OldRow { // a node of an opset below `version` is rewritten by old_<rule>
-  OpId op;
   int version;
   const char *rule;
 } OldRow;

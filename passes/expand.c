@@ -5,8 +5,6 @@
 #include "passes/expand.h"
 #include "passes/rewrite.h"
 
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule)
 #define ROW_ELEM(...)
 #define ROW_INDEX(...)
 #define ROW_FOLD(...)
@@ -15,11 +13,12 @@
 #define ROW_HOST(...)
 #define ROW_REGION(...)
 
-#define OP(domain, name, since, sig, shape, family, how) ROW_##family(name, how)
+#define OP(domain, name, since, sig, shape, family, how, ...) ROW_##family(name, how)
 #define ROW_EXPAND(name, how) Builder expand_##how;
 #include "ir/ops.def"
 #undef ROW_EXPAND
 
+#define OP(domain, name, since, sig, shape, family, how, ...) ROW_##family(name, how)
 #define ROW_EXPAND(name, how) [OP_##name] = expand_##how,
 static Builder *const builders[OP_COUNT] = {
 #include "ir/ops.def"

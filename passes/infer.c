@@ -12,17 +12,11 @@
 #include <string.h>
 
 typedef void Rule(Node *);
-#define OP(domain, name, since, sig, shape, family, how) void shape_##shape(Node *);
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule)
+#define OP(domain, name, since, sig, shape, ...) void shape_##shape(Node *);
 #include "ir/ops.def"
-#undef OP
 static Rule *const rules[OP_COUNT] = {
-#define OP(domain, name, since, sig, shape, family, how) [OP_##name] = shape_##shape,
+#define OP(domain, name, since, sig, shape, ...) [OP_##name] = shape_##shape,
 #include "ir/ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
 };
 
 Inferred inferred;

@@ -27,17 +27,11 @@
 #pragma GCC diagnostic ignored "-Wredundant-decls"
 void fold_row(Lower *, Node *, Fold *);
 void host_call(Lower *, Node *);
-#define OP(domain, name, since, sig, shape, family, how) DECLARE_##family(how)
-#define ATTR(op, name, kind, dflt)
-#define OLD(op, version, rule)
+#define OP(domain, name, since, sig, shape, family, how, ...) DECLARE_##family(how)
 #include "ir/ops.def"
-#undef OP
 static const Lowering table[OP_COUNT] = {
-#define OP(domain, name, since, sig, shape, family, how) [OP_##name] = LOWER_##family(how),
+#define OP(domain, name, since, sig, shape, family, how, ...) [OP_##name] = LOWER_##family(how),
 #include "ir/ops.def"
-#undef OP
-#undef ATTR
-#undef OLD
 };
 // Ops that have a kernel for numbers, but are host ops where strings are concerned, or always.
 static bool has_strings(const Node *n) {

@@ -26,7 +26,7 @@ static void rows_are_consistent(void **state) {
     assert_true(op->since >= 1 && op->how[0] && op->shape[0]);
     assert_true(op->nin < 0 || op->nin_min <= op->nin);
     for (int k = 1; k < op->nold; k++) assert_true(op->old[k - 1].version < op->old[k].version);
-    for (int k = 0; k < op->nattr; k++) assert_int_equal(op->attr[k].op, id);
+    for (int k = 0; k < op->nattr; k++) assert_ptr_equal(op_attr(op, op->attr[k].name), &op->attr[k]); // no name twice, in a group neither
   }
 }
 
