@@ -26,9 +26,10 @@ static const OldRow old_rows[] = {
 #include "ops.def"
     {0, NULL}};
 static Op rows[OP_COUNT] = {
-    {.id = OP_NONE, .domain = "", .name = "", .sig = "", .shape = "", .family = FAMILY_HOST, .how = ""},
+    {.id = OP_NONE, .domain = "", .name = "", .sig = "", .shape = "", .family = FAMILY_HOST, .how = "", .on_strings = ""},
 #define OP(domain, name, since, sig, shape, family, how, ...)                                                                              \
-  {OP_##name, domain, #name, since, sig, #shape, FAMILY_##family, TEXT_##family(how), NULL, NULL, 0, 0, 0, 0, 0, 0},
+  {OP_##name, domain, #name, since, sig, #shape, FAMILY_##family, TEXT_##family(how), "" __VA_ARGS__, NULL, NULL, 0, 0, 0, 0, 0, 0},
+#define ON_STRINGS(f) #f
 #include "ops.def"
 };
 const Op *const ops = rows;

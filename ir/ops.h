@@ -37,7 +37,8 @@ typedef struct Op {
   const char *sig;    // "f f? -> f": see ops.def
   const char *shape;  // the shape rule's name
   Family family;
-  const char *how; // the last column as text
+  const char *how;        // the column behind the family as text
+  const char *on_strings; // the host op where strings are concerned, or ""
   const AttrRow *attr;
   const OldRow *old; // ascending versions
   int nattr, nold;

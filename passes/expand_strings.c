@@ -6,7 +6,7 @@
 static bool is_strings(const Value *v) { return v && v->type && v->type->kind == TYPE_TENSOR && v->type->dtype == DT_STR; }
 
 bool is_string_view(const Node *n) {
-  if (n->op->id == OP_LabelEncoder || n->op->id == OP_CategoryMapper || n->op->id == OP_ConstantOfShape) return false; // they look
+  if (*n->op->on_strings || n->op->id == OP_ConstantOfShape) return false; // they look
   if (n->op->family != FAMILY_INDEX && n->op->id != OP_Where && n->op->id != OP_Identity) return false;
   for (int i = 0; i < n->nout; i++)
     if (is_strings(n->out[i])) return true;

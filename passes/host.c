@@ -66,11 +66,11 @@ static void call_runtime(Lower *L, Node *n, const char *callee) {
   s->site = lower_site(L, n, "%v", ix(0), ix(0));
 }
 void host_call(Lower *L, Node *n) {
-  if (!in_runtime(lowering(n)->formula)) {
+  if (!in_runtime(host_function(n))) {
     report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", node_where(n), "%s has no function in the runtime yet", n->op->name);
     return;
   }
-  call_runtime(L, n, lowering(n)->formula);
+  call_runtime(L, n, host_function(n));
 }
 // --gemm=openblas: is this one of the products that go there? A product with a vector stays with us.
 bool by_openblas(const Lower *L, const Node *n) {

@@ -13,7 +13,7 @@
 #define LOWER_FOLDN(f) {.family = FAMILY_FOLDN, .fold = fold_##f}
 #define LOWER_NEST(f) {.family = FAMILY_NEST, .nest = nest_##f}
 #define LOWER_EXPAND(f) {.family = FAMILY_EXPAND}
-#define LOWER_HOST(f) {.family = FAMILY_HOST, .formula = #f, .nest = host_call}
+#define LOWER_HOST(f) {.family = FAMILY_HOST}
 #define LOWER_REGION(f) {.family = FAMILY_REGION, .nest = region_##f}
 // A function that is not written yet is absent (weak): its op is reported as unsupported, by name.
 #define DECLARE_ELEM(f)
@@ -33,7 +33,7 @@ static const Lowering table[OP_COUNT] = {
 #define OP(domain, name, since, sig, shape, family, how, ...) [OP_##name] = LOWER_##family(how),
 #include "ir/ops.def"
 };
-// Ops that have a kernel for numbers, but are host ops where strings are concerned, or always.
+// Where strings are concerned a row may name a host op (ON_STRINGS).
 static bool has_strings(const Node *n) {
   for (int i = 0; i < n->nin + n->nout; i++) {
     const Value *v = i < n->nin ? n->in[i] : n->out[i - n->nin];
@@ -41,23 +41,13 @@ static bool has_strings(const Node *n) {
   }
   return false;
 }
-static const Lowering *string_lowering(const Node *n) {
-  static const struct {
-    OpId op;
-    bool always;
-    Lowering lowering;
-  } row[] = {{OP_Equal, false, LOWER_HOST(string_equal)},           {OP_Unique, false, LOWER_HOST(unique)},
-             {OP_LabelEncoder, true, LOWER_HOST(label_encoder)},    {OP_CategoryMapper, true, LOWER_HOST(category_mapper)},
-             {OP_OneHotEncoder, true, LOWER_HOST(one_hot_encoder)}, {OP_TfIdfVectorizer, true, LOWER_HOST(tfidf)}};
-  static const Lowering from_string = LOWER_HOST(string_to_number), to_string = LOWER_HOST(number_to_string);
-  if (n->op->id == OP_Cast && has_strings(n)) return n->out[0]->type->dtype == DT_STR ? &to_string : &from_string;
-  for (size_t i = 0; i < sizeof row / sizeof *row; i++)
-    if (n->op->id == row[i].op && (row[i].always || has_strings(n))) return &row[i].lowering;
-  return NULL;
+const char *host_function(const Node *n) {
+  if (n->op->family == FAMILY_HOST) return n->op->how;
+  return *n->op->on_strings && has_strings(n) ? n->op->on_strings : NULL;
 }
 const Lowering *lowering(const Node *n) {
-  const Lowering *host = string_lowering(n);
-  if (host) return host;
+  static const Lowering host = {.family = FAMILY_HOST, .nest = host_call};
+  if (host_function(n)) return &host;
   const Lowering *w = &table[n->op->id];
   return w->formula || w->index || w->fold || w->nest ? w : NULL;
 }

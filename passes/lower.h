@@ -114,7 +114,8 @@ typedef struct Lowering { // one per op: what its row in ops.def says
   FoldFn *fold;
   NestFn *nest; // NEST, HOST, REGION
 } Lowering;
-const Lowering *lowering(const Node *); // NULL or without function: nobody lowers this op yet
+const char *host_function(const Node *); // what the runtime calls this op, NULL if it is not a host op
+const Lowering *lowering(const Node *);  // NULL or without function: nobody lowers this op yet
 
 /* ---- kernels and statements, for NEST and HOST functions ---- */
 void lower_begin(Lower *, const char *name); // opens a kernel

@@ -315,16 +315,12 @@ static bool store(tn_call *c, int32_t dtype, void *to, int64_t i, tenon_str s) {
   else ((uint16_t *)to)[i] = dtype == TN_F16 ? round_f16(v) : round_bf16(v);
   return true;
 }
-tn_op tn_op_string_to_number, tn_op_number_to_string;
-void tn_op_string_to_number(tn_call *c) {
-  tn_tensor t;
-  if (!op_in(c, 0, &t)) return;
-  int32_t dtype = c->out[0].t ? c->out[0].t->dtype : (int32_t)call_int(c, "to", TN_F32);
-  if (dtype <= 0 || dtype >= TN_DTYPES || dtype == TN_STR || (dtype > TN_U64 && dtype != TN_BF16))
+static void from_strings(tn_call *c, const tn_tensor *t, int32_t dtype) {
+  if (dtype <= 0 || dtype >= TN_DTYPES || (dtype > TN_U64 && dtype != TN_BF16))
     return tn_op_fail(c, "strings cannot be cast to %s", tn_dtypes[dtype > 0 && dtype < TN_DTYPES ? dtype : 0].name);
-  void *to = op_out(c, 0, dtype, t.rank, t.dim);
-  for (int64_t i = 0, n = to ? tensor_size(&t) : 0; i < n; i++)
-    if (!store(c, dtype, to, i, ((const tenon_str *)t.data)[i])) return;
+  void *to = op_out(c, 0, dtype, t->rank, t->dim);
+  for (int64_t i = 0, n = to ? tensor_size(t) : 0; i < n; i++)
+    if (!store(c, dtype, to, i, ((const tenon_str *)t->data)[i])) return;
 }
 static int print_element(const tn_tensor *t, int64_t i, char *to) {
   switch (t->dtype) {
@@ -336,18 +332,25 @@ static int print_element(const tn_tensor *t, int64_t i, char *to) {
   default: return number_print_int(tensor_i64(t, i), t->dtype == TN_U64, to);
   }
 }
-void tn_op_number_to_string(tn_call *c) {
-  tn_tensor t;
+static void to_strings(tn_call *c, const tn_tensor *t) {
   Chars text = {0};
   uint64_t size, *end;
   char buf[32];
-  if (!op_in(c, 0, &t)) return;
-  if (tn_dtypes[t.dtype].stored < 8 || tn_dtypes[t.dtype].code > kDLBool || tn_dtypes[t.dtype].code == kDLComplex)
-    return tn_op_fail(c, "%s cannot be cast to strings", tn_dtypes[t.dtype].name);
-  int64_t n = tensor_size(&t);
+  if (tn_dtypes[t->dtype].stored < 8 || tn_dtypes[t->dtype].code > kDLBool || tn_dtypes[t->dtype].code == kDLComplex)
+    return tn_op_fail(c, "%s cannot be cast to strings", tn_dtypes[t->dtype].name);
+  int64_t n = tensor_size(t);
   if (!(end = op_temp(c, (uint64_t)n * 8, &size))) return;
-  for (int64_t i = 0; i < n; i++) chars_add(c, &text, buf, (uint64_t)print_element(&t, i, buf)), end[i] = text.n;
+  for (int64_t i = 0; i < n; i++) chars_add(c, &text, buf, (uint64_t)print_element(t, i, buf)), end[i] = text.n;
   tenon_value v;
-  if (val_strings(c, &v, t.rank, t.dim, &text, end)) op_out_val(c, 0, &v);
+  if (val_strings(c, &v, t->rank, t->dim, &text, end)) op_out_val(c, 0, &v);
   chars_free(c, &text), tn_free(c->f->run->m, end, size);
+}
+tn_op tn_op_cast_strings, tn_op_copy;
+void tn_op_cast_strings(tn_call *c) {
+  tn_tensor t;
+  int32_t dtype = c->out[0].t ? c->out[0].t->dtype : (int32_t)call_int(c, "to", TN_STR);
+  if (!op_in(c, 0, &t)) return;
+  if (t.dtype != TN_STR) to_strings(c, &t);
+  else if (dtype != TN_STR) from_strings(c, &t, dtype);
+  else tn_op_copy(c);
 }

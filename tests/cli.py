@@ -237,6 +237,18 @@ def needed(path):
 
 
 @test
+def strings_are_cast_and_compared_by_the_runtime(t):
+    (t.dir / "strings.ir").write_text("""graph "strings"(%n: f32[N], %s: str[N]) -> (a: str[N], b: f32[N], c: bool[N], d: str[N]) where N {
+      %a = Cast(%n) {to=8} : str[N]
+      %b = Cast(%s) {to=1} : f32[N]
+      %c = Equal(%s, %a) : bool[N]
+      %d = CastLike(%n, %s) : str[N]
+      return %a, %b, %c, %d\n}\n""")
+    text = t.ok("strings.ir", "--emit=kernels").stdout
+    assert text.count("call cast_strings") == 3 and text.count("call string_equal") == 1, text
+
+
+@test
 def products_by_openblas(t):
     """--gemm=openblas: ONNX Runtime's results, one more library, a warning; nothing of it without the option."""
     import numpy as np

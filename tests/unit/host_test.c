@@ -317,12 +317,14 @@ static void test_numbers(void **state) {
     buf[number_print(row[i].v, row[i].digits, buf)] = 0;
     assert_string_equal(buf, row[i].text);
   }
-  start(), in_strings(1, DIM(3), STR("1e3", " -inf", "NaN")), out_tensor(TN_F32, 1), ok(tn_op_string_to_number);
+  start(), in_strings(1, DIM(3), STR("1e3", " -inf", "NaN")), out_tensor(TN_F32, 1), ok(tn_op_cast_strings);
   float *f = tensor[8].data;
   assert_true(f[0] == 1000 && f[1] == -__builtin_inff() && f[2] != f[2]);
-  start(), in_strings(1, DIM(1), STR("12x")), out_tensor(TN_I32, 1), refused(tn_op_string_to_number, "'12x' is no int32");
-  start(), in_tensor(TN_I8, "\xff\x07", 1, DIM(2)), out_handle(), ok(tn_op_number_to_string);
+  start(), in_strings(1, DIM(1), STR("12x")), out_tensor(TN_I32, 1), refused(tn_op_cast_strings, "'12x' is no int32");
+  start(), in_tensor(TN_I8, "\xff\x07", 1, DIM(2)), out_handle(), ok(tn_op_cast_strings);
   expect_strings(0, 1, DIM(2), STR("-1", "7"));
+  start(), in_strings(1, DIM(2), STR("a", "")), out_handle(), with_int("to", TN_STR), ok(tn_op_cast_strings);
+  expect_strings(0, 1, DIM(2), STR("a", ""));
   start();
 }
 
