@@ -178,7 +178,7 @@ static void stage_indices(const Stage *s, Indices *w) {
 
 static void tree_indices(const Tree *t, Indices *w) {
   for (; t; t = t->next) {
-    some_index(w, t->ext);
+    if (t->kind == T_FOR) index_and_limits(w, t->ext), ex_walk_index(t->ext, ex_indices, w);
     if (t->kind == T_ALLOC) buf_indices(t->buf, w);
     for (int i = 0; t->kind == T_STMT && i < t->buf->rank; i++) index_and_limits(w, t->ix[i]), ex_walk_index(t->ix[i], ex_indices, w);
     for (int i = 0; i < t->npred; i++) index_and_limits(w, t->pred[i]), ex_walk_index(t->pred[i], ex_indices, w);

@@ -557,7 +557,9 @@ static Tree *parse_alloc(Parser *p) {
   Tree *t = NEW(Tree);
   BufHead h = parse_buf_head(p);
   Buf *b = NEW(Buf);
-  b->name = h.name, b->dtype = h.dtype, b->rank = h.rank, b->kind = BUF_TEMP, b->id = -1;
+  b->name = h.name, b->dtype = h.dtype, b->rank = h.rank, b->kind = BUF_TEMP;
+  b->id = p->k->nbuf + p->nalloc++; // no two buffers of a kernel have one number
+  if (b->id >= MAX_BUFS) parse_fail(p, "more than %d buffers", MAX_BUFS);
   memcpy(b->dim, h.dim, sizeof b->dim);
   int space = parse_word_of(p, text_spaces, 6);
   if (space < 0) parse_fail(p, "a space is expected");
@@ -571,12 +573,11 @@ static Tree *parse_tree(Parser *p, int depth) { // up to and with the closing br
   Tree *first = NULL, **tail = &first;
   if (depth > NEST_MAX) parse_fail(p, "loops are nested deeper than %d", NEST_MAX);
   while (!parse_is(p, "}")) {
-    if (parse_is(p, "for")) *tail = parse_for(p, depth);
-    else if (parse_is(p, "alloc")) *tail = parse_alloc(p);
+    if (parse_is(p, "alloc")) *tail = parse_alloc(p);
     else if (parse_is(p, "sync")) *tail = NEW(Tree), (*tail)->kind = T_SYNC;
     else {
       parse_lets(p);
-      *tail = parse_is(p, "while") ? parse_while(p, depth) : parse_effect(p);
+      *tail = parse_is(p, "for") ? parse_for(p, depth) : parse_is(p, "while") ? parse_while(p, depth) : parse_effect(p);
     }
     tail = &(*tail)->next;
   }
@@ -616,7 +617,7 @@ static bool is_stage(Parser *p) {
 
 Kernel *parse_kernel(Parser *p) {
   p->k = kernel_new(parse_ident(p));
-  p->bufs.n = 0;
+  p->bufs.n = p->nalloc = 0;
   int outer = p->atoms.n; // the symbols of a program stay known
   const char *params = p->at;
   p->at = find_ranges(p);

@@ -462,6 +462,10 @@ static void put_tree(Printer *p, const Tree *t, int deep);
 
 static void put_for(Printer *p, const Tree *t, int deep) {
   Atom *a = ix_var_of(t->var);
+  Statement s;
+  start_statement(&s, p, fmt("%*s", deep, ""));
+  s.any = true;
+  ix_atoms(t->ext, count_let, &s), define_lets_of(&s, t->ext);
   const char *ext = print_ix(p, t->ext);
   put(p->out, "%*sfor %s: %s", deep, "", print_atom(p, a), ext);
   if (t->axis) put(p->out, " %s", text_axis_kinds[t->axis]);

@@ -42,7 +42,7 @@ typedef struct Parser {
   Kernel *k;
   Scope bufs, atoms; // of the kernel being read: Buf *, IExpr *
   Ex **let;          // %0 ..
-  int nlet, clet;
+  int nlet, clet, nalloc;
 } Parser;
 _Noreturn void parse_fail(Parser *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void parse_start(Parser *, const char *text, size_t n, const char *file);

@@ -260,6 +260,7 @@ static void check_for(Verify *v, const Tree *t) {
   const Atom *a = ix_var_of(t->var);
   v->where = a->name;
   check_index(v, t->ext);
+  ex_walk_index(t->ext, check_ex, v);
   const Tree *vec = enclosing(v, MAP_VEC);
   if (t->map == MAP_VEC && !ix_const(t->ext, NULL)) WRONG(v, "a vec loop of extent %s", ix_str(t->ext));
   if (vec && (t->map == MAP_VEC || t->map == MAP_PAR || t->map >= MAP_BLOCK_X)) WRONG(v, "a vec, par or thread loop inside vec");

@@ -144,12 +144,6 @@ void expand_upsample(const B *b) {
 }
 
 /* ---- choices ---- */
-void expand_compress(const B *b) {
-  Value *x = in(b, 0), *at = reshape_to(b, op1(b, OP_NonZero, in(b, 1)), INTS(-1));
-  bool axis = attr_has(b->at, "axis");
-  give(b, 0, axis ? gather(b, x, at, (int)attr_int(b->at, "axis")) : gather(b, reshape_to(b, x, INTS(-1)), at, 0));
-}
-
 // Per axis: a longer input loses floor((s-t)/2) in front, a shorter one gains floor((t-s)/2) zeros there.
 void expand_center_crop_pad(const B *b) {
   Value *x = in(b, 0), *target = in(b, 1), *zero = int1(b, 0), *two = int1(b, 2);

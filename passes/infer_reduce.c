@@ -174,6 +174,8 @@ void shape_non_zero(Node *n) {
   else out_sig(n, 0, dims(2, ix(x.rank), fresh_dim(n, 0, 1, 0, ix_upper(all))));
 }
 
+void shape_positions(Node *n) { out_sig(n, 0, dims(1, fresh_dim(n, 0, 0, 0, ix_upper(dim_in(n, 0, 0))))); }
+
 void shape_non_max_suppression(Node *n) {
   Dims b = dims_of(n->in[0]), s = dims_of(n->in[1]);
   IExpr *top = node_in(n, 2) ? scalar_of(n->in[2]) : ix(0), *boxes = b.d[1];

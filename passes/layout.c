@@ -77,7 +77,8 @@ static void vote(const HStmt *s, const HBuf *b, Votes *v) {
     for (int i = 0; i < s->nbuf; i++) {
       if (!lies_over(s->buf[i], b)) continue;
       const Kernel *k = s->kernel;
-      if (s->kind != HS_LAUNCH || s->buf[i] != b) v->plain += NEVER; // a copy, a runtime function: they know row-major only
+      if (s->kind != HS_LAUNCH || s->buf[i] != b || k->tree)
+        v->plain += NEVER; // a copy, a runtime function, a finished kernel: row-major only
       else if (k->buf[i]->rank != b->type->rank || kernel_is_ordered(k) || !plain_use(k, k->buf[i])) v->plain += 2;
       else if (has_window(k) || pointwise_conv(k, k->buf[i]) || (k->buf[i]->kind == BUF_OUT && convolves(k))) v->block += 2;
     }

@@ -209,7 +209,7 @@ static void params_first(Kernel *k) {
       if ((k->buf[i]->kind == BUF_TEMP) == temps) order[n++] = k->buf[i];
   for (int i = 0; i < n; i++) k->buf[i] = order[i], order[i]->id = i;
 }
-void lower_launch(Lower *L) {
+HStmt *lower_launch(Lower *L) {
   Kernel *k = L->k;
   params_first(k);
   kernel_symbols(k);
@@ -222,6 +222,7 @@ void lower_launch(Lower *L) {
   for (int i = 0; i < k->nsym; i++) s->arg[i] = ix_atom(k->sym[i]);
   PUSH(L->prog->kernel, L->prog->nkernel, L->prog->ckernel, k);
   L->k = NULL;
+  return s;
 }
 
 /* ---- a group becomes a kernel ---- */

@@ -119,7 +119,7 @@ const Lowering *lowering(const Node *);  // NULL or without function: nobody low
 
 /* ---- kernels and statements, for NEST and HOST functions ---- */
 void lower_begin(Lower *, const char *name); // opens a kernel
-void lower_launch(Lower *);                  // closes it: parameters first, a LAUNCH statement
+HStmt *lower_launch(Lower *);                // closes it: parameters first, a LAUNCH statement
 Buf *lower_in(Lower *, Value *);             // parameter (or temp of this kernel) that holds v; v must be stored
 Buf *lower_out(Lower *, Value *);            // parameter for a result
 Buf *lower_temp(Lower *, const char *name, DType, int rank, IExpr *const *dim);
@@ -127,6 +127,16 @@ HBuf *lower_value(Lower *, Value *);                          // the program val
 HBuf *lower_scratch(Lower *, const char *name, const Type *); // a program value of our own
 HBuf *lower_slab(Lower *, const char *name, const Type *);    // one that grows
 HBuf *lower_const_bool(Lower *, bool);
+// A kernel that its row gives as a loop tree, in the text of kernel IR (docs/ir.md): what its words are replaced by, what its parameters
+// are bound to. A size becomes a symbol of the kernel, or the number where it is one.
+typedef struct Word {
+  const char *name, *text;
+  IExpr *size; // if text is NULL
+} Word;
+#define KERNEL(...) #__VA_ARGS__
+void lower_text(Lower *, const char *text, int nword, const Word *, int nbuf, HBuf *const *);
+// dim `axis` of v is element `index` of count, which a kernel has computed: set, or compared with what is known of it already.
+void lower_size(Lower *, Value *v, int axis, HBuf *count, IExpr *index);
 void lower_provide(Lower *, HBuf *); // memory for what is about to be written, if its size was not known at entry
 IExpr *lower_scalar(Lower *, Value *, int64_t i, int64_t lo, int64_t hi); // element i of an integer value: known, or loaded by the host
 HStmt *lower_stmt(Lower *, HKind);

@@ -288,6 +288,7 @@ static void drop_unused_constants(Program *p, HStmt *s, bool *used) {
 }
 void pass_schedule(Program *p, const Options *o) {
   for (int i = 0; i < p->nkernel; i++) {
+    if (p->kernel[i]->tree) continue; // its row says how it runs
     schedule(p->kernel[i], o);
     kernel_build(p->kernel[i]);
   }

@@ -197,36 +197,6 @@ void tn_op_unique(tn_call *c) {
   tn_free(c->f->run->m, v, size);
 }
 
-/* ---- Compress, NonZero ---- */
-tn_op tn_op_compress, tn_op_non_zero;
-void tn_op_compress(tn_call *c) {
-  Slices s;
-  tn_tensor cond;
-  int64_t dim[TN_MAX_RANK], n = 0;
-  int32_t rank, axis;
-  uint64_t size;
-  if (!slices_of(c, &s, &rank, dim, &axis) || !op_in(c, 1, &cond)) return;
-  int64_t *pick = op_temp(c, (uint64_t)s.n * 8, &size), m = tensor_size(&cond);
-  for (int64_t i = 0; pick && i < s.n && i < m; i++)
-    if (tensor_i64(&cond, i)) pick[n++] = i;
-  dim[axis] = n;
-  if (pick) put_slices(c, &s, pick, n, rank, dim);
-  tn_free(c->f->run->m, pick, size);
-}
-void tn_op_non_zero(tn_call *c) {
-  tn_tensor t;
-  int64_t count = 0, k = 0;
-  if (!op_in(c, 0, &t) || !has_keys(c, &t)) return;
-  int64_t zero = t.dtype == TN_U64 ? INT64_MIN : 0, n = tensor_size(&t);
-  for (int64_t i = 0; i < n; i++) count += key_at(&t, i) != zero;
-  int64_t dim[2] = {t.rank, count}, *to = op_out(c, 0, TN_I64, 2, dim);
-  for (int64_t i = 0; to && i < n; i++) {
-    if (key_at(&t, i) == zero) continue;
-    for (int64_t a = t.rank - 1, rest = i; a >= 0; rest /= t.dim[a--]) to[a * count + k] = rest % t.dim[a];
-    k++;
-  }
-}
-
 /* ---- NonMaxSuppression ---- */
 typedef struct Box {
   float y0, x0, y1, x1;

@@ -59,8 +59,8 @@ static void touched(const Tree *t, Access *a) { // one node with its body
   for (const Tree *q = t->body; q; q = q->next) touched(q, a);
 }
 
-static bool conflict(const Cuda *c, const Access *a, const Access *b) {
-  for (int i = 0; i < c->k->nbuf; i++) {
+static bool conflict(const Access *a, const Access *b) {
+  for (int i = 0; i < MAX_BUFS; i++) { // a tree's own allocations have numbers beyond the kernel's list
     if ((a->written[i] && (b->read[i] || b->written[i])) || (a->read[i] && b->written[i])) return true;
   }
   return false;
@@ -80,7 +80,7 @@ static void barrier(Cuda *c, Access *since) {
 static void before(Cuda *c, const Tree *t, Access *since) {
   Access a = {0};
   touched(t, &a);
-  if (conflict(c, since, &a)) barrier(c, since);
+  if (conflict(since, &a)) barrier(c, since);
   join(since, &a);
 }
 
@@ -192,7 +192,7 @@ static void plain_loop(Cuda *c, const Tree *t, Access *since) {
   trees(c, t->body, since);
   if (since) { // the next iteration follows
     touched(t, &body);
-    if (conflict(c, since, &body)) barrier(c, since);
+    if (conflict(since, &body)) barrier(c, since);
     join(since, &entry); // the loop may run zero times
   }
   close_block(c);

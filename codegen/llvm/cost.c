@@ -24,8 +24,13 @@ static void newest(Atom *a, void *u) {
   Atom **best = u;
   if (a->kind == ATOM_VAR && (!*best || a->id > (*best)->id)) *best = a;
 }
-static IExpr *bounded(IExpr *e) { // without loop variables: the largest
+static IExpr *loaded(Atom *a, void *u) {
+  (void)u;
+  return a->kind == ATOM_LET ? ix(a->hi < 64 ? a->hi : 64) : NULL;
+}
+static IExpr *bounded(IExpr *e) { // without loop variables: the largest; what is loaded counts as some middling size
   IExpr *lo;
+  e = ix_map(e, loaded, NULL);
   for (;;) {
     Atom *v = NULL;
     ix_atoms(e, newest, &v);

@@ -108,6 +108,7 @@ static void loop(Tree *t) {
   Atom *var = ix_var_of(t->var);
   IExpr *ext = bind(t->ext);
   em.nchecked = 0;
+  new_epoch(); // the extent may be loaded
   V n = value(ext), zero = k64(0);
   report_lets(NULL);
   Block from = LLVMGetInsertBlock(em.b);

@@ -358,11 +358,6 @@ static void test_rows(void **state) {
   expect_tensor(0, 2, DIM(2, 2), DIM(1, 0, 2, 3), 32);
   start(), in_strings(1, DIM(3), STR("b", "a", "b")), out_handle(), ok(tn_op_unique);
   expect_strings(0, 1, DIM(2), STR("a", "b"));
-  start(), in_tensor(TN_I64, m, 2, DIM(3, 2)), out_tensor(TN_I64, 2), ok(tn_op_non_zero);
-  expect_tensor(0, 2, DIM(2, 4), DIM(0, 1, 2, 2, 0, 0, 0, 1), 64);
-  start(), in_tensor(TN_I64, m, 2, DIM(3, 2)), in_tensor(TN_BOOL, "\0\1", 1, DIM(2)), out_tensor(TN_I64, 2), with_int("axis", 1),
-      ok(tn_op_compress);
-  expect_tensor(0, 2, DIM(3, 1), DIM(0, 0, 3), 24);
   start();
 }
 static void test_boxes(void **state) {

@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Random cases of the operators that select and order, with ONNX Runtime's results: ties, NaN, empty tensors, sizes that only the run knows.
+
+  selections.py OUT      writes cases in the form of dump.py; then: run.py --suite OUT
+"""
+import sys
+
+import numpy as np
+
+import contrib
+from contrib import case, rng
+
+NAMES = "ABCDEF"
+
+
+def add(name, op, inputs, outputs=1, symbolic=True, **attrs):
+    """With symbolic dims, and with known ones."""
+    constant = attrs.pop("constant", ())
+    for kind in ("dyn", "fix") if symbolic else ("fix",):
+        dims = {i: tuple(f"{NAMES[i]}{d}" for d in range(x.ndim)) if kind == "dyn" else x.shape for i, x in enumerate(inputs) if x is not None}
+        case(f"{name}_{kind}", op, inputs, outputs, "", dims, 0, 0, constant, **attrs)
+
+
+def sparse(shape, dtype, share):
+    x = rng.integers(-100, 100, shape) if np.dtype(dtype).kind != "u" else rng.integers(0, 100, shape)
+    return np.where(rng.random(shape) < share, x, 0).astype(dtype)
+
+
+# ---- NonZero, Compress ----
+for dtype in ("float32", "int64", "int32", "bool", "uint8"):
+    add(f"non_zero_{dtype}", "NonZero", [sparse((7, 9), dtype, 0.4)])
+for i, shape in enumerate([(1,), (37,), (5000,), (3, 4097), (2, 3, 5, 7), (4, 1, 6), (0,), (3, 0, 2), (2, 2, 2, 2, 3)]):
+    for share in (0, 0.1, 1):
+        add(f"non_zero_{i}_{int(share * 10)}", "NonZero", [sparse(shape, np.float32, share)])
+add("non_zero_nan", "NonZero", [np.array([0.0, -0.0, np.nan, 1, np.inf], np.float32)])
+for i, (shape, axis, n) in enumerate([((5, 6), 0, 5), ((5, 6), 1, 6), ((5, 6), -1, 3), ((5, 6, 2), -2, 6), ((5, 6), None, 30), ((5, 6), None, 11), ((0, 4), 1, 4), ((9000,), 0, 9000)]):
+    attrs = {} if axis is None else {"axis": axis}
+    add(f"compress_{i}", "Compress", [contrib.f32(*shape), rng.random(n) < 0.5], **attrs)
+    add(f"compress_none_{i}", "Compress", [contrib.f32(*shape), np.zeros(n, bool)], **attrs)
+add("compress_strings", "Compress", [np.array([["a", "bc"], ["", "d"], ["e", "f"]], object), np.array([True, False, True])], symbolic=False, axis=0)
+
+
+if __name__ == "__main__":
+    contrib.CASES = {k: v for k, v in contrib.CASES.items() if v[3] == ""}
+    contrib.main()
