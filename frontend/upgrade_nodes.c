@@ -208,3 +208,16 @@ void old_scan_batch(Up *u) {
   node_region(outer, body);
   for (int k = 0; k < n->nout; k++) become(u, k, outer->out[k]);
 }
+
+/* ---- com.microsoft: operators that ai.onnx took over ---- */
+
+void old_gather_nd_indices(Up *u) { // of 32 bits, too
+  Node *index = up_node(u, OP_Cast, VALUES(need_in(u, 1)), 1);
+  node_set_int(index, "to", DT_I64);
+  become(u, 0, up_op(u, OP_GatherND, VALUES(need_in(u, 0), index->out[0])));
+}
+
+void old_range_delta(Up *u) { // delta may be left out: 1
+  Value *one = u->n->nin < 3 || !u->n->in[2] ? up_float_like(u, 1, need_in(u, 0)) : u->n->in[2];
+  become(u, 0, up_op(u, OP_Range, VALUES(need_in(u, 0), need_in(u, 1), one)));
+}

@@ -145,5 +145,24 @@ void expand_fused_conv(const B *b) { give(b, 0, conv_activation(b, add_opt(b, co
 void expand_nhwc_conv(const B *b) { give(b, 0, nhwc_conv(b)); }
 void expand_nhwc_fused_conv(const B *b) { give(b, 0, conv_activation(b, add_opt(b, nhwc_conv(b), in(b, 3)))); }
 
+void expand_nhwc_max_pool(const B *b) {
+  Node *n = start(b, OP_MaxPool, VALUES(to_nchw(b, in(b, 0))), 1);
+  copy_attrs(n, b->at, "auto_pad ceil_mode dilations kernel_shape pads strides");
+  give(b, 0, to_nhwc(b, finish(n)));
+}
+
+// Pads (begins, then ends) are an operand: all of the result is made, then cropped.
+void expand_conv_transpose_with_dynamic_pads(const B *b) {
+  Node *n = start(b, OP_ConvTranspose, VALUES(in(b, 0), in(b, 1), in(b, 3)), 1);
+  copy_attrs(n, b->at, "dilations group kernel_shape output_padding strides");
+  Value *y = finish(n), *pads = in(b, 2);
+  if (!attr_is(b->at, "auto_pad", "NOTSET")) cannot(b, "auto_pad '%s'", text_of(b, "auto_pad"));
+  for (int i = 2, spatial = rank_of(y) - 2; pads && i < 2 + spatial; i++) {
+    Value *end = slice(b, pads, 0, spatial + i - 2, spatial + i - 1);
+    y = slice_dyn(b, y, i, slice(b, pads, 0, i - 2, i - 1), sub(b, dim_of(b, y, i), end));
+  }
+  give(b, 0, y);
+}
+
 // What nobody has asked for yet
 void expand_not_supported(const B *b) { cannot(b, "%s has no lowering yet", b->at->op->name); }

@@ -98,32 +98,54 @@ void expand_unfold_tensor(const B *b) {
   give(b, 0, transpose(b, y, r + 1, perm));
 }
 
-// Rows of a table whose values are scaled in blocks along another axis
+// Factors of blocks along axis k as one for each of n values; a single one broadcasts.
+static Value *spread(const B *b, Value *v, int k, int64_t block, int64_t n) {
+  int r = rank_of(v);
+  int64_t blocks = static_dim(b, v, k), in_block = k + 1;
+  if (blocks == 1 || block == 1) return v;
+  Value *times[MAX_RANK + 1], *dim[MAX_RANK];
+  for (int i = 0; i <= r; i++) times[i] = int1(b, i == k + 1 ? block : 1);
+  for (int i = 0; i < r; i++) dim[i] = i == k ? int1(b, blocks * block) : dim_of(b, v, i);
+  v = reshape(b, expand_to(b, unsqueeze(b, v, 1, &in_block), join(b, r + 1, times)), join(b, r, dim));
+  return blocks * block == n ? v : slice(b, v, k, 0, n);
+}
+
+// Entries `at` along axis g of a table of factors; where all share one entry, that one.
+static Value *factors_at(const B *b, Value *v, const Value *table, Value *at, int g) {
+  int64_t n;
+  bool shared = known_dim(v, g, &n) && n == 1 && !same_dim(v, g, table, g);
+  return cast(b, gather(b, v, shared ? mul(b, at, num_like(b, at, 0)) : at, g), DT_F32);
+}
+
+// Rows of a table whose values are scaled in blocks along another axis; an index that is not there gives zeros.
 void expand_gather_block_quantized(const B *b) {
-  Value *q = in(b, 0), *at = in(b, 1), *z = in(b, 3);
+  Value *q = in(b, 0), *at = in(b, 1), *z = in(b, 3), *s = in(b, 2);
   int bits = (int)attr_int(b->at, "bits"), r = rank_of(q), g = (int)attr_int(b->at, "gather_axis"),
       k = (int)attr_int(b->at, "quantize_axis");
-  int64_t bs = attr_int(b->at, "block_size"), n, zero = dtype(q) == DT_U8 ? 1 << (bits - 1) : 0;
+  bool bytes = dtype(q) == DT_U8;
   if (g < 0) g += r;
   if (k < 0) k += r;
   if (g == k) cannot(b, "gather_axis is quantize_axis");
-  if (dtype(q) == DT_U8) {
+  if (bytes) {
+    if (bits != 2 && bits != 4 && bits != 8) cannot(b, "values of %d bits", bits);
     q = unpack_fields(b, q, bits, false);
     if (z) z = unpack_fields(b, z, bits, false);
+    if (z && !same_dim(z, -1, s, -1)) z = slice(b, z, r - 1, 0, static_dim(b, s, -1)); // the last byte may hold more
   }
-  q = cast(b, gather(b, q, at, g), DT_F32);
-  Value *s = cast(b, gather(b, in(b, 2), at, g), DT_F32);
+  int64_t n = static_dim(b, q, k), block = attr_int(b->at, "block_size");
+  if (block <= 0) block = n;
+  Value *entries = cast(b, dim_of(b, q, g), dtype(at)), *low = op1(b, OP_Neg, entries), *none = num_like(b, at, 0);
+  Value *there = op2(b, OP_And, op2(b, OP_GreaterOrEqual, at, low), op2(b, OP_Less, at, entries));
+  at = where(b, there, at, none);
+  Value *y = cast(b, gather(b, q, at, g), DT_F32);
+  s = factors_at(b, s, q, at, g);
+  if (z) z = factors_at(b, z, q, at, g);
   if (k > g) k += rank_of(at) - 1;
-  n = static_dim(b, q, k);
-  int64_t blocks = (n + bs - 1) / bs, in_block = k + 1;
-  if (n % bs) cannot(b, "%lld values in blocks of %lld", (long long)n, (long long)bs);
-  Value *shape[MAX_RANK + 1], *whole = shape_of(b, q);
-  for (int i = 0; i <= rank_of(q); i++)
-    shape[i] = i < k ? dim_of(b, q, i) : i == k ? int1(b, blocks) : i == k + 1 ? int1(b, bs) : dim_of(b, q, i - 1);
-  q = reshape(b, q, join(b, rank_of(q) + 1, shape));
-  z = z ? unsqueeze(b, cast(b, gather(b, z, at, g), DT_F32), 1, &in_block) : num(b, DT_F32, (double)zero);
-  Value *y = mul(b, sub(b, q, z), unsqueeze(b, s, 1, &in_block));
-  give(b, 0, cast(b, reshape(b, y, whole), dtype(in(b, 2))));
+  if (z) y = sub(b, y, spread(b, z, k, block, n));
+  else if (bytes) y = sub(b, y, num_like(b, y, 1 << (bits - 1)));
+  y = mul(b, y, spread(b, s, k, block, n));
+  for (int i = g + rank_of(at); i < rank_of(y); i++) there = unsqueeze(b, there, INTS(-1));
+  give(b, 0, cast(b, where(b, there, y, num_like(b, y, 0)), dtype(in(b, 2))));
 }
 
 /* ---- padding ---- */

@@ -13,22 +13,29 @@ static Value *filter(const B *b, Value *keep, DType dt) { // bool -> 0 or the fi
 
 static Value *column(const B *b, Value *v) { return reshape_to(b, cast(b, v, DT_I64), INTS(-1, 1)); }
 
+// j < end and j >= start, by row: the mask is [B] ends, or [2B] ends and then starts. Where its length does not say which, it is continued
+// with zeros: rows without a start begin at 0.
+static Value *in_ranges(const B *b, Value *mask, Value *q, Value *j) {
+  IExpr *batch = value_dim(q, 0), *d = value_dim(mask, 0);
+  if (d == batch) return op2(b, OP_Less, j, column(b, mask));
+  if (ix_const(batch, NULL) && ix_const(d, NULL) && d != ix_scale(batch, 2))
+    cannot(b, "a mask of %s elements for a batch of %s", ix_str(d), ix_str(batch));
+  Value *n = dim_of(b, q, 0), *both = add(b, n, n);
+  if (d != ix_scale(batch, 2)) {
+    Value *more = op2(b, OP_Max, sub(b, both, dim_of(b, mask, 0)), int1(b, 0));
+    mask = op2(b, OP_Pad, mask, join(b, VALUES(int1(b, 0), more)));
+  }
+  mask = reshape(b, mask, join(b, VALUES(int1(b, 2), n))); // longer ones do not fit here
+  Value *before = op2(b, OP_Less, j, column(b, pick(b, mask, 0, 0)));
+  return op2(b, OP_And, before, op2(b, OP_GreaterOrEqual, j, column(b, pick(b, mask, 0, 1))));
+}
+
 // mask: [B] lengths, [2B] ends then starts, [B,T], [B,S,T] or [B,1,M,M] of 0 and 1 -> additive term that broadcasts to [B,N,S,T]
 static Value *padding_bias(const B *b, Value *mask, Value *q, Value *k) {
-  IExpr *batch = value_dim(q, 0);
   int r = rank_of(mask);
   Value *j = count_up(b, dim_of(b, k, 2)), *keep;
   DType dt = dtypes[dtype(q)].bits < 32 ? DT_F32 : dtype(q);
-  if (r == 1) {
-    IExpr *d = value_dim(mask, 0);
-    bool two = d == ix_scale(batch, 2);
-    if (!two && d != batch && !(ix_is(batch, 1) && ix_is(d, 1)))
-      cannot(b, "a mask of %s elements for a batch of %s", ix_str(d), ix_str(batch));
-    Value *n = dim_of(b, q, 0);
-    keep = op2(b, OP_Less, j, column(b, two ? slice_dyn(b, mask, 0, int1(b, 0), n) : mask));
-    if (two) keep = op2(b, OP_And, keep, op2(b, OP_GreaterOrEqual, j, column(b, slice_dyn(b, mask, 0, n, int1(b, INT64_MAX)))));
-    return filter(b, unsqueeze(b, keep, INTS(1, 2)), dt);
-  }
+  if (r == 1) return filter(b, unsqueeze(b, in_ranges(b, mask, q, j), INTS(1, 2)), dt);
   keep = op2(b, OP_Greater, mask, num_like(b, mask, 0));
   if (r == 2) return filter(b, unsqueeze(b, keep, INTS(1, 2)), dt);
   if (r == 3) return filter(b, unsqueeze(b, keep, INTS(1)), dt);

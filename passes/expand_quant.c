@@ -208,21 +208,3 @@ void expand_qembed_layer_normalization(const B *b) {
   give(b, 0, finish(n));
   give(b, 1, n->out[1]);
 }
-
-// W and R of [D,I,4H] (not transposed), one scale per direction or per column: to the float LSTM's [D,4H,I]
-static Value *lstm_weights(const B *b, int i, int scale, int zero) {
-  Value *s = cast(b, in(b, scale), DT_F32), *w = cast(b, in(b, i), DT_I32), *z = cast(b, in(b, zero), DT_I32);
-  int64_t axes[] = {1, 2};
-  s = unsqueeze(b, s, rank_of(s) == 1 ? 2 : 1, axes);
-  z = unsqueeze(b, z, rank_of(z) == 1 ? 2 : 1, axes);
-  return swap_last(b, mul(b, cast(b, sub(b, w, z), DT_F32), s));
-}
-
-void expand_dynamic_quantize_lstm(const B *b) {
-  Node *n =
-      start(b, OP_LSTM,
-            VALUES(in(b, 0), lstm_weights(b, 1, 8, 9), lstm_weights(b, 2, 10, 11), in(b, 3), in(b, 4), in(b, 5), in(b, 6), in(b, 7)), 3);
-  copy_attrs(n, b->at, "activation_alpha activation_beta activations clip direction hidden_size input_forget");
-  finish(n);
-  for (int i = 0; i < 3; i++) give(b, i, n->out[i]);
-}

@@ -24,7 +24,15 @@ typedef struct Rnn { // one direction
   Act act[3];
   double clip; // 0: none
   bool backward, coupled, reset_after;
+  bool rounded; // the operands of products are first rounded to 8 bits, dynamically
 } Rnn;
+
+// x on the grid that DynamicQuantizeLinear finds for it
+static Value *eight_bits(const B *b, Value *x) {
+  Node *q = start(b, OP_DynamicQuantizeLinear, VALUES(x), 3);
+  finish(q);
+  return op3(b, OP_DequantizeLinear, q->out[0], q->out[1], q->out[2]);
+}
 
 /* ---- one step ---- */
 static Value *gate(const B *b, const Rnn *r, Value *z, int act) {
@@ -58,8 +66,8 @@ static void step_gru(const B *b, const Rnn *r, Value *xt, Value **s) {
 static Value *peep(const B *b, Value *z, Value *p, Value *c) { return p ? add(b, z, mul(b, p, c)) : z; }
 
 static void step_lstm(const B *b, const Rnn *r, Value *xt, Value **s) {
-  Value *z[4], *c = s[1]; // i, o, f, c
-  split(b, add(b, xt, matmul(b, s[0], r->r)), -1, 4, z);
+  Value *z[4], *c = s[1], *h = r->rounded ? eight_bits(b, s[0]) : s[0]; // z: i, o, f, c
+  split(b, add(b, xt, matmul(b, h, r->r)), -1, 4, z);
   Value *i = gate(b, r, peep(b, z[0], r->peep[0], c), 0);
   Value *f = r->coupled ? one_minus(b, i) : gate(b, r, peep(b, z[2], r->peep[2], c), 0);
   s[1] = add(b, mul(b, f, c), mul(b, i, gate(b, r, z[3], 1)));
@@ -166,7 +174,7 @@ static Value *stack(const B *b, int ndir, Value *const *part, int64_t axis) {
   return ndir == 1 ? p[0] : concat(b, (int)axis, 2, p);
 }
 
-static void recurrent(const B *b, int gates) {
+static void recurrent(const B *b, int gates, bool rounded) {
   Value *x = in(b, 0), *lens = in(b, 4), *mask = NULL, *part[3][2];
   bool batch_first = attr_int(b->at, "layout");
   bool both = attr_is(b->at, "direction", "bidirectional"), backward = attr_is(b->at, "direction", "reverse");
@@ -176,8 +184,14 @@ static void recurrent(const B *b, int gates) {
     Value *t = unsqueeze(b, count_up(b, dim_of(b, x, 0)), INTS(1));
     mask = unsqueeze(b, op2(b, OP_Less, t, cast(b, lens, DT_I64)), INTS(2));
   }
+  if (rounded) { // steps beyond every row's length have no say in the grid
+    const int64_t rows = 1;
+    Value *some = mask ? cast(b, reduce(b, OP_ReduceMax, cast(b, mask, DT_I32), 1, &rows, true), DT_BOOL) : NULL;
+    x = eight_bits(b, some ? where(b, some, x, num_like(b, x, 0)) : x);
+  }
   for (int d = 0; d < ndir; d++) {
     Rnn r = direction(b, gates, d, backward || d == 1, x, mask);
+    r.rounded = rounded;
     Node *s = scan(b, &r);
     for (int i = 0; i <= nstate; i++) part[i][d] = s->out[i];
   }
@@ -186,6 +200,25 @@ static void recurrent(const B *b, int gates) {
   for (int i = 0; i < nstate; i++) give(b, 1 + i, stack(b, ndir, part[i], batch_first ? 1 : 0));
 }
 
-void expand_rnn(const B *b) { recurrent(b, 1); }
-void expand_gru(const B *b) { recurrent(b, 3); }
-void expand_lstm(const B *b) { recurrent(b, 4); }
+void expand_rnn(const B *b) { recurrent(b, 1, false); }
+void expand_gru(const B *b) { recurrent(b, 3, false); }
+void expand_lstm(const B *b) { recurrent(b, 4, false); }
+
+/* ---- DynamicQuantizeLSTM: W and R of [D,I,4H] (not transposed), one scale per direction or per column ---- */
+static Value *eight_bit_weights(const B *b, int i, int scale, int zero) { // -> the float LSTM's [D,4H,I]
+  Value *s = cast(b, in(b, scale), DT_F32), *w = cast(b, in(b, i), DT_I32), *z = cast(b, in(b, zero), DT_I32);
+  int64_t axes[] = {1, 2};
+  s = unsqueeze(b, s, rank_of(s) == 1 ? 2 : 1, axes);
+  z = unsqueeze(b, z, rank_of(z) == 1 ? 2 : 1, axes);
+  return swap_last(b, mul(b, cast(b, sub(b, w, z), DT_F32), s));
+}
+
+void expand_dynamic_quantize_lstm(const B *b) {
+  Value *w = eight_bit_weights(b, 1, 8, 9), *r = eight_bit_weights(b, 2, 10, 11);
+  Node *n = start(b, OP_LSTM, VALUES(in(b, 0), w, r, in(b, 3), in(b, 4), in(b, 5), in(b, 6), in(b, 7)), 3);
+  copy_attrs(n, b->at, "activation_alpha activation_beta activations clip direction hidden_size input_forget");
+  finish(n);
+  for (int i = 0; i < 3; i++) give(b, i, n->out[i]);
+  recurrent(&(B){b->g, n, b->like}, 4, true);
+  node_remove(n);
+}

@@ -121,11 +121,6 @@ void shape_range(Node *n) {
   bool ints = true, floats = true;
   for (int i = 0; i < 3; i++) {
     bool known = elems_of(node_in(n, i), &x[i]) && (x[i].n == 1 || x[i].splat);
-    if (i == 2 && !node_in(n, i)) { // com.microsoft: an optional delta of 1
-      x[i] = x[0], known = true;
-      if (x[i].e) x[i].e = NEWN(IExpr *, 1), x[i].e[0] = ix(1);
-      if (x[i].f) x[i].f = NEWN(FTree *, 1), x[i].f[0] = ft_const(dtype_in(n, 0) == DT_F64, 1);
-    }
     ints &= known && x[i].e, floats &= known && x[i].f;
   }
   if (ints) int_range(n, x[0].e[0], x[1].e[0], x[2].e[0]);

@@ -202,7 +202,7 @@ void pass_memory(Program *p, const Options *o) {
   p->arena = lay_out(&plan);
   IExpr *most = ix(0);
   scratch(p->body, &most);
-  p->scratch = is_late(p, most) ? NULL : most; // else the run says: symbols that it sets count at their upper bound
+  p->scratch = is_late(p, most) ? NULL : most; // else launches ask for it
   for (int i = 0; i < p->nbuf; i++)
     if (p->buf[i]->place == PLACE_ARENA) p->buf[i]->offset = p->buf[i]->first >= 0 ? plan.slot[slot[i]].offset : ix(0);
   for (int i = 0; i < nw; i++) want[i].s->temp[want[i].k] = plan.slot[want[i].slot].offset;

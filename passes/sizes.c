@@ -1,4 +1,5 @@
-// sizes.c - results whose sizes come from floats that only the run knows: OneHot's depth, Range's bounds, Resize's scales.
+// sizes.c - results whose sizes come from numbers that no index expression holds (floats, words): OneHot's depth, Range's bounds, Resize's
+// scales.
 //
 // Before: types; such a result's dims are fresh symbols that nobody sets. After: the sizes are computed by integer graph ops, whose
 // elements the next infer loads as symbols. Resize with antialias becomes products with matrices of weights, whatever is known.
@@ -18,7 +19,7 @@ static Value *to_i64(const B *b, Value *x) { return cast(b, x, DT_I64); }
 
 static void depth_as_integer(const B *b) { node_set_in(b->at, 1, to_i64(b, in(b, 1))); }
 
-// start + delta * (0 .. n-1), n = max(0, ceil((limit - start) / delta)), in f32 or f64
+// start + delta * (0 .. n-1), n = max(0, ceil((limit - start) / delta)), in f32 or f64, which hold integers of 16 bits exactly
 static void range_by_count(const B *b) {
   DType to = dtype(in(b, 0)), t = to == DT_F64 ? DT_F64 : DT_F32;
   Value *start = cast(b, in(b, 0), t), *limit = cast(b, in(b, 1), t), *delta = cast(b, in(b, 2), t);
@@ -142,7 +143,7 @@ static void node(Node *n) {
   if (aliased) resize_antialias(&b);
   else if (!n->nout || !n->out[0] || !is_fresh(n->out[0])) return;
   else if (n->op->id == OP_OneHot && dtypes[dtype(second)].is_float) depth_as_integer(&b);
-  else if (n->op->id == OP_Range && dtypes[dtype(x)].is_float && node_in(n, 2)) range_by_count(&b);
+  else if (n->op->id == OP_Range && (dtypes[dtype(x)].is_float || dtypes[dtype(x)].bits < 32)) range_by_count(&b);
   else if (n->op->id == OP_Resize && node_in(n, 2) && !node_in(n, 3)) sizes_from_scales(&b);
 }
 

@@ -210,6 +210,7 @@ void *tn_release_(tenon_ctx *c) {
   tenon_model *m = c->m;
   const tn_desc *d = m->d;
   tn_free(m, c->ws, c->ws_size);
+  tn_slab_free(m, c->late);
   for (uint32_t i = 0; i < d->n_out; i++) {
     tn_free(m, c->out[i].mem, c->out[i].size);
     if (!tn_is_dense(d->out[i])) tn_value_drop(m, (tenon_value **)&c->outp[i]);

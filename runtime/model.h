@@ -31,7 +31,7 @@ struct tenon_ctx {
   tenon_model *m;
   _Atomic uint32_t busy;
   bool collectable; /* the last run ended with E_SPACE and its results are here */
-  char *ws;
+  char *ws, *late;  /* late: a slab, scratch of launches whose sizes only the run knows */
   uint64_t ws_size;
   int64_t *sym;
   void **in, **outp; /* tn_frame.in, .out */

@@ -30,7 +30,7 @@ typedef struct tn_desc {
   int32_t (*entry)(int64_t *sym);
   const char *const *require;                /* their texts */
   uint64_t (*workspace)(const int64_t *sym); /* bytes shared by all workers */
-  uint64_t (*scratch)(const int64_t *sym);   /* bytes for each worker */
+  uint64_t (*scratch)(const int64_t *sym);   /* bytes for each worker, as far as the symbols known at entry say */
   void (*program)(tn_frame *);               /* walks the statements; runs on the calling thread */
   const char *weights;
   const tn_site *site;
@@ -55,6 +55,8 @@ int tn_par(tn_frame *, int64_t n, uint32_t ns, tn_body *, const int64_t *arg);
 /* Reports a value an operator forbids. The smallest (site, pos) of a phase wins, whatever the threads did. */
 void tn_fault(tn_frame *, uint32_t site, int64_t pos, int64_t value);
 bool tn_stop(tn_frame *); /* has the run failed or been cancelled? polled by host loops */
+/* The next launches need `bytes` of scratch for each worker, which tn_desc.scratch could not know. 1: no memory, the run fails. */
+int tn_need(tn_frame *, int64_t bytes);
 /* Slab `slot` with room for `bytes`; the first `keep` bytes survive. NULL: no memory, the run fails. */
 void *tn_grow(tn_frame *, uint32_t slot, int64_t bytes, int64_t keep);
 /* Memory for output k, whose dims became known only now; dim[] is copied. NULL: no memory or no space (the run fails or lends). */

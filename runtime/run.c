@@ -1,5 +1,5 @@
 /* run.c - one run: memory for outputs and workspace, the program, its phases on the pool, and what is reported afterwards.
-   After the first run of a size nothing here allocates, except where an output's or a slab's size depends on data. */
+   After the first run of a size nothing here allocates, except where the size of an output, a slab or of scratch depends on data. */
 #include "model.h"
 #include <stdio.h>
 #include <string.h>
@@ -61,18 +61,35 @@ static uint64_t slab_size(const void *p) { return p ? *(const uint64_t *)((const
 void tn_slab_free(tenon_model *m, void *p) {
   if (p) tn_free(m, (char *)p - HEAD, slab_size(p) + HEAD);
 }
+static char *slab_new(struct tn_run *r, uint64_t bytes) {
+  char *p = tn_alloc(r->m, bytes + HEAD);
+  if (!p) return r->nomem = true, NULL;
+  *(uint64_t *)p = bytes;
+  return p + HEAD;
+}
+int tn_need(tn_frame *f, int64_t bytes) {
+  struct tn_run *r = f->run;
+  uint64_t size = ((uint64_t)bytes + 127) & ~127ull, all = size * r->width;
+  if (size <= r->scratch_size) return 0;
+  if (slab_size(r->c->late) < all) {
+    tn_slab_free(r->m, r->c->late);
+    r->c->late = slab_new(r, all);
+    if (!r->c->late) return 1;
+  }
+  r->scratch = r->c->late, r->scratch_size = size;
+  return 0;
+}
 void *tn_grow(tn_frame *f, uint32_t slot, int64_t bytes, int64_t keep) {
   struct tn_run *r = f->run;
   void *old = f->slab[slot];
   uint64_t have = slab_size(old), want = bytes > 0 ? (uint64_t)bytes : 0;
   if (old && have >= want) return old;
   if (keep > 0 && want < have * 2) want = have * 2; /* a list that grows by rows */
-  char *p = tn_alloc(r->m, want + HEAD);
-  if (!p) return r->nomem = true, NULL;
-  *(uint64_t *)p = want;
-  if (keep > 0 && old) memcpy(p + HEAD, old, (uint64_t)keep < have ? (uint64_t)keep : have);
+  char *p = slab_new(r, want);
+  if (!p) return NULL;
+  if (keep > 0 && old) memcpy(p, old, (uint64_t)keep < have ? (uint64_t)keep : have);
   tn_slab_free(r->m, old);
-  return f->slab[slot] = p + HEAD;
+  return f->slab[slot] = p;
 }
 void tn_swap(tn_frame *f, uint32_t a, uint32_t b) {
   void *was = f->slab[a];

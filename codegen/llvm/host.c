@@ -166,6 +166,14 @@ static V chunk_ns(const HStmt *s, const Phase *p, IExpr *chunks) {
   return LLVMBuildTrunc(em.b, intrin2("llvm.smin", value(per), k64(INT32_MAX)), em.i32, "");
 }
 
+static void late_symbol(Atom *a, void *late) { *(bool *)late |= a->kind == ATOM_SYM && symbol_index(a) >= prog->nentry; }
+
+static bool is_late(IExpr *e) { // does it hold symbols that only the run sets?
+  bool late = false;
+  ix_atoms(e, late_symbol, &late);
+  return late;
+}
+
 static void launch(const HStmt *s) {
   const Kernel *k = s->kernel;
   Buf **temp;
@@ -178,6 +186,8 @@ static void launch(const HStmt *s) {
   V base = !ntemp ? NULL : s->base ? place(s->base) : FRAME(ws);
   for (int i = 0; i < ntemp; i++) put_at(gep(em.i8, base, value(s->temp[i])), args, (size_t)n++ * 8, 8);
   for (int i = 0; i < k->nsym; i++) put_at(value(s->arg[i]), args, (size_t)n++ * 8, 8);
+  IExpr *scratch = at_launch(s, kernel_scratch(k));
+  if (is_late(scratch)) leave_if(nonzero(rt_call("need", em.i32, 2, (V[]){frame, value(scratch)})));
   for (int p = 0; p < phases; p++) {
     IExpr *chunks = at_launch(s, phase_chunks(&phase[p]));
     V body = phase_declare(number, p);
@@ -446,16 +456,12 @@ static void size_function(const char *name, IExpr *bytes) {
   LLVMBuildRet(em.b, bytes ? value(bytes) : k64(0));
 }
 
-// What a worker needs for any launch. Symbols that only the run sets are taken at the largest value they may have.
-static IExpr *at_entry(Atom *a, void *u) {
-  (void)u;
-  return a->kind == ATOM_SYM && symbol_index(a) >= prog->nentry ? ix(a->hi) : NULL;
-}
+// What a worker needs for the launches whose scratch is known at entry; the others ask for theirs.
 static void scratch_of(const HStmt *s, IExpr **most) {
   for (; s; s = s->next) {
     if (s->kind == HS_LAUNCH) {
-      IExpr *e = ix_map(at_launch(s, kernel_scratch(s->kernel)), at_entry, NULL);
-      if (!ix_prove_le(e, *most)) *most = ix_prove_le(*most, e) ? e : ix_max(*most, e);
+      IExpr *e = at_launch(s, kernel_scratch(s->kernel));
+      if (!is_late(e) && !ix_prove_le(e, *most)) *most = ix_prove_le(*most, e) ? e : ix_max(*most, e);
     }
     scratch_of(s->body, most);
     scratch_of(s->other, most);

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Conformance cases beyond the ONNX suite: com.microsoft and ai.onnx.ml operators, with ONNX Runtime's results as what is expected.
 
-  contrib.py OUT      writes cases in the form of dump.py; then: run.py --suite OUT
+  contrib.py OUT [--variants N] [--only REGEX]      writes cases in the form of dump.py; then: run.py --suite OUT
 
-Only what ONNX Runtime's CPU provider implements can be tested this way. Dims of the inputs are symbolic where a case names them.
+Cases by hand are here, random ones in contrib_random.py (N of each operator). Dims of the inputs are symbolic where a case names them.
 """
+import argparse
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +17,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
+
+import contrib_random
 
 MS, ML = "com.microsoft", "ai.onnx.ml"
 rng = np.random.default_rng(7)
@@ -213,49 +218,97 @@ for post in ("NONE", "LOGISTIC", "SOFTMAX"):
 
 
 # ---- writing ----
-def write(folder, name):
-    op, inputs, nout, domain, dims, rtol, atol, constant, attrs = CASES[name]
-    names = [f"x{i}" if v is not None else "" for i, v in enumerate(inputs)]
-    outs = [f"y{i}" for i in range(nout)]
-    if op == "SkipSimplifiedLayerNormalization" or (op == "SkipLayerNormalization" and nout == 4):
-        outs = [o if i in (0, 3) else "" for i, o in enumerate(outs)]
-    node = helper.make_node(op, names, outs, domain=domain, **attrs)
-    fed = [i for i, v in enumerate(inputs) if v is not None and i not in constant]
-    info = [helper.make_tensor_value_info(names[i], helper.np_dtype_to_tensor_dtype(inputs[i].dtype), dims.get(i, inputs[i].shape)) for i in fed]
-    inits = [numpy_helper.from_array(inputs[i], names[i]) for i in constant if inputs[i] is not None]
+def hand_cases():
+    for name, (op, inputs, nout, domain, dims, rtol, atol, constant, attrs) in CASES.items():
+        unwanted = {1, 2} if op == "SkipSimplifiedLayerNormalization" or (op == "SkipLayerNormalization" and nout == 4) else ()
+        call = contrib_random.Call(op, inputs, nout, domain, constant, rtol, atol, unwanted=unwanted, **attrs)
+        yield name, call, {i: dims.get(i, v.shape) for i, v in enumerate(inputs) if v is not None}, bool(dims)
+
+
+def random_cases(variants):
+    for key, (op, make) in contrib_random.GENERATORS.items():
+        for i in range(variants):
+            source = contrib_random.Source(key, i)
+            call = make(source)
+            yield f"random_{key.lower()}_{i}", call, {k: source.dims_of(v) for k, v in enumerate(call.inputs) if v is not None}, source.dynamic
+
+
+def tensor_info(name, array, dims):
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), dims)
+
+
+def model_of(name, call, dims):
+    """The model of one node, the inputs that are fed, the results that are asked for."""
+    names = [f"x{i}" if v is not None else "" for i, v in enumerate(call.inputs)]
+    outs = ["" if i in call.unwanted else f"y{i}" for i in range(call.outputs)]
+    while not outs[-1]:
+        outs.pop()
+    node = helper.make_node(call.op, names, outs, domain=call.domain, **call.attrs)
+    fed = [i for i, v in enumerate(call.inputs) if v is not None and i not in call.constant]
+    inits = [numpy_helper.from_array(call.inputs[i], names[i]) for i in sorted(call.constant) if i < len(names) and names[i]]
     results = [helper.make_empty_tensor_value_info(o) for o in outs if o]
-    opsets = [helper.make_opsetid("", 21), helper.make_opsetid(MS, 1), helper.make_opsetid(ML, 3)]
-    model = helper.make_model(helper.make_graph([node], name, info, results, inits), opset_imports=opsets, ir_version=10)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    got = session.run(None, {names[i]: inputs[i] for i in fed})
-    for r, v, o in zip(results, got, session.get_outputs()):
-        kind = T.STRING if o.type == "tensor(string)" else helper.np_dtype_to_tensor_dtype(v.dtype)
-        r.CopyFrom(helper.make_tensor_value_info(r.name, kind, [None] * v.ndim if dims else list(v.shape)))
+    opsets = [helper.make_opsetid("", call.version), helper.make_opsetid(MS, 1), helper.make_opsetid(ML, 3)]
+    graph = helper.make_graph([node], name, [tensor_info(names[i], call.inputs[i], dims[i]) for i in fed], results, inits)
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10), {names[i]: call.inputs[i] for i in fed}, results
+
+
+def expected_of(model, feeds, call):
+    """ONNX Runtime's results, or those that the case brings along; with their element types."""
+    if call.expected is not None:
+        return call.expected, [helper.np_dtype_to_tensor_dtype(v.dtype) for v in call.expected]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # how DynamicQuantizeLSTM rounds depends on it: threads quantise their rows on their own
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    got = session.run(None, feeds)
+    kinds = [T.STRING if o.type == "tensor(string)" else helper.np_dtype_to_tensor_dtype(v.dtype) for v, o in zip(got, session.get_outputs())]
+    return [np.asarray(v, dtype=object) if v.dtype.kind in "OU" else v for v in got], kinds
+
+
+def write(folder, name, call, dims, dynamic):
+    model, feeds, results = model_of(name, call, dims)
+    got, kinds = expected_of(model, feeds, call)
+    for r, v, kind in zip(results, got, kinds):
+        r.CopyFrom(helper.make_tensor_value_info(r.name, kind, [None] * v.ndim if dynamic else list(v.shape)))
     del model.graph.output[:]
     model.graph.output.extend(results)
     d = folder / name
     (d / "0").mkdir(parents=True, exist_ok=True)
     onnx.save(model, d / "model.onnx")
     type_of = lambda p: {"name": p.name, "type": f"tensor({T.DataType.Name(p.type.tensor_type.elem_type).lower()})"}
-    meta = dict(kind="contrib", op=op, domain=domain, opset=21, dtype="float", rtol=rtol, atol=atol, inputs=[type_of(p) for p in info], outputs=[type_of(p) for p in results])
+    meta = dict(kind="contrib", op=call.op, domain=call.domain, opset=call.version, dtype="float", rtol=call.rtol, atol=call.atol,
+                inputs=[type_of(p) for p in model.graph.input], outputs=[type_of(p) for p in results])
     (d / "meta.json").write_text(json.dumps(meta))
-    for i, p in enumerate(info):
-        (d / "0" / f"in{i}.pb").write_bytes(numpy_helper.from_array(inputs[fed[i]], p.name).SerializeToString())
+    for i, (n, v) in enumerate(feeds.items()):
+        (d / "0" / f"in{i}.pb").write_bytes(numpy_helper.from_array(v, n).SerializeToString())
     for i, v in enumerate(got):
-        v = np.asarray(v, dtype=object) if v.dtype.kind in "OU" else v
         (d / "0" / f"out{i}.pb").write_bytes(numpy_helper.from_array(v, results[i].name).SerializeToString())
 
 
 def main():
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("folder", type=Path)
+    p.add_argument("--variants", type=int, default=4, help="random cases of each operator [4]")
+    p.add_argument("--only", default="", help="only cases whose name has a match of this regex")
+    args = p.parse_args()
+    if args.folder.exists() and any(args.folder.iterdir()) and not (args.folder / "complete").exists():
+        sys.exit(f"{args.folder} holds something else")
+    shutil.rmtree(args.folder, ignore_errors=True)
+    args.folder.mkdir(parents=True)
     onnxruntime.set_default_logger_severity(4)
-    for name in CASES:
+    kernels = {k.op_name for k in onnxruntime.capi.onnxruntime_pybind11_state.get_all_opkernel_def()}
+    refused = written = 0
+    for name, call, dims, dynamic in [*hand_cases(), *random_cases(args.variants)]:
+        if not re.search(args.only, name) or (call.expected is None and call.op not in kernels):  # an older ONNX Runtime lacks some
+            continue
         try:
-            write(folder, name)
+            write(args.folder, name, call, dims, dynamic)
+            written += 1
         except Exception as e:
-            print(f"{name}: {str(e)[:200]}", file=sys.stderr)
-    (folder / "complete").write_text(onnx.__version__)
+            print(f"{name}: {str(e)[:400]}", file=sys.stderr)
+            refused += 1
+    (args.folder / "complete").write_text(onnx.__version__)
+    print(f"{written} written, {refused} that ONNX Runtime refuses")
+    sys.exit(refused > 0)
 
 
 if __name__ == "__main__":

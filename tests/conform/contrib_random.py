@@ -1,0 +1,665 @@
+"""Random cases for contrib.py: one generator per operator of com.microsoft and ai.onnx.ml that ONNX Runtime's CPU provider has.
+
+A generator draws attributes, shapes, types and optional operands from a Source and returns call(..). The seed is the operator and the number of the
+variant, so a case keeps its name and contents when others come or go. Dims drawn with Source.dim have a name: in every other variant the model
+declares them by that name, so the compiler sees a symbol.
+"""
+import zlib
+
+import numpy as np
+
+MS, ML = "com.microsoft", "ai.onnx.ml"
+GENERATORS = {}
+F16 = np.float16
+
+
+class Dim(int):
+    """An extent with a name; arithmetic gives plain ints."""
+    name = None
+
+
+class Source:
+    def __init__(self, op, variant):
+        self.rng = np.random.default_rng([zlib.crc32(op.encode()), variant])
+        self.variant, self.dynamic, self.names = variant, variant % 2 == 1, {}
+
+    def dim(self, name, lo, hi):
+        d = Dim(self.rng.integers(lo, hi + 1))
+        d.name = name
+        return d
+
+    def of(self, name, value):
+        d = Dim(value)
+        d.name = name
+        return d
+
+    def pick(self, *options):
+        return options[self.rng.integers(len(options))]
+
+    def flag(self, p=0.5):
+        return bool(self.rng.random() < p)
+
+    def keep(self, array, shape):
+        self.names[id(array)] = (array, tuple(d.name if self.dynamic and isinstance(d, Dim) else int(d) for d in shape))
+        return array
+
+    def f(self, *shape, scale=1.0, dtype=np.float32):
+        return self.keep(np.asarray(scale * self.rng.normal(size=[int(d) for d in shape])).astype(dtype), shape)
+
+    def positive(self, *shape, scale=1.0, dtype=np.float32):
+        return self.keep((scale * (0.2 + self.rng.random([int(d) for d in shape]))).astype(dtype), shape)
+
+    def i(self, lo, hi, *shape, dtype=np.int32):
+        return self.keep(self.rng.integers(lo, hi, [int(d) for d in shape]).astype(dtype), shape)
+
+    def bytes(self, dtype, *shape):
+        info = np.iinfo(dtype)
+        return self.i(info.min, info.max + 1, *shape, dtype=dtype)
+
+    def seven(self, dtype, *shape):  # ONNX Runtime's products of u8 by i8 saturate at 16 bits on some processors: weights of seven bits cannot
+        lo = -64 if np.iinfo(dtype).min else 64
+        return self.i(lo, lo + 128, *shape, dtype=dtype)
+
+    def dims_of(self, array):
+        return self.names[id(array)][1] if id(array) in self.names else array.shape
+
+
+class Call:
+    def __init__(self, op, inputs, outputs=1, domain=MS, constant=(), rtol=1e-3, atol=1e-5, expected=None, unwanted=(), version=21, **attrs):
+        self.op, self.inputs, self.outputs, self.domain, self.constant = op, inputs, outputs, domain, set(constant)
+        self.rtol, self.atol, self.expected, self.unwanted, self.attrs, self.version = rtol, atol, expected, set(unwanted), attrs, version
+
+
+def case(op, name=None):
+    def register(f):
+        GENERATORS[name or f.__name__] = (op, f)
+        return f
+    return register
+
+
+def given(**attrs):
+    return {k: v for k, v in attrs.items() if v is not None}
+
+
+def sc(v, dtype=np.float32):
+    return np.array(v, dtype)
+
+
+# ---- attention ----
+def padding_mask(r, kind, b, s, t):
+    if kind == "lengths":
+        return r.i(1, t + 1, b)
+    if kind == "ends_starts":
+        ends = r.i(1, t + 1, b)
+        return r.keep(np.concatenate([ends, r.rng.integers(0, ends)]).astype(np.int32), (r.of("twoB", 2 * b),))
+    if kind == "raw":
+        m = r.i(0, 2, b, t)
+        m[:, 0] = 1
+        return m
+    if kind == "square":
+        m = r.i(0, 2, b, s, t)
+        m[:, :, 0] = 1
+        return m
+    return None
+
+
+@case("Attention")
+def attention(r):
+    b, s, n, h, d = r.dim("B", 1, 3), r.dim("S", 1, 7), r.pick(1, 2, 4), r.pick(4, 8, 5), r.pick(8, 12)
+    past = r.dim("P", 1, 5) if r.flag(0.4) else None
+    hv = h if past is not None or r.flag() else r.pick(3, 8)
+    t = r.of("T" if past is not None else "S", s + (past or 0))
+    causal = r.flag(0.4)
+    mask = padding_mask(r, r.pick(None, "lengths", "ends_starts", "raw", "square"), b, s, t)
+    bias = r.f(r.pick(1, b), r.pick(1, n), s, t) if past is None and r.flag(0.3) else None
+    return Call("Attention", [r.f(b, s, d), r.f(d, n * (2 * h + hv), scale=0.3), r.f(n * (2 * h + hv)) if r.flag(0.8) else None, mask,
+                              r.f(2, b, n, past, h) if past is not None else None, bias], 2 if past is not None else 1, num_heads=n, unidirectional=int(causal),
+                **given(qkv_hidden_sizes=[n * h, n * h, n * hv] if hv != h or r.flag(0.2) else None, scale=r.pick(None, 0.3), mask_filter_value=r.pick(None, -5000.0)))
+
+
+@case("QAttention")
+def qattention(r):
+    b, s, n, h, d = r.dim("B", 1, 3), r.dim("S", 1, 6), r.pick(1, 2, 4), r.pick(4, 8), r.pick(8, 16)
+    past = r.dim("P", 1, 4) if r.flag(0.3) else None
+    t = s + (past or 0)
+    kind, columns = r.pick(np.int8, np.uint8), r.flag()
+    mask = padding_mask(r, r.pick(None, "lengths", "raw"), b, s, r.of("T" if past is not None else "S", t))
+    ws = r.positive(3 * n * h, scale=0.01) if columns else sc(0.01)
+    wz = r.i(0, 3, 3 * n * h, dtype=kind) if columns and r.flag() else sc(r.pick(0, 3), kind)
+    return Call("QAttention", [r.bytes(np.uint8, b, s, d), r.seven(kind, d, 3 * n * h), r.f(3 * n * h), sc(0.02), ws, mask, sc(r.pick(0, 128), np.uint8), wz,
+                               r.f(2, b, n, past, h) if past is not None else None], 2 if past is not None else 1, num_heads=n,
+                unidirectional=int(r.flag(0.3)), constant={1, 2, 3, 4, 6, 7} if r.flag() else {4, 7})
+
+
+@case("MultiHeadAttention")
+def multi_head_attention(r):
+    b, s, n, h = r.dim("B", 1, 3), r.dim("S", 1, 7), r.pick(1, 2, 4), r.pick(4, 8)
+    form = r.pick("separate", "separate", "separate", "cross")
+    cross = form in ("packed_kv", "cross") or (form == "separate" and r.flag())
+    length = r.dim("L", 1, 6) if cross else s
+    past = r.dim("P", 1, 4) if form == "separate" and not cross and r.flag(0.6) else None
+    hv = h if past is not None else r.pick(h, h, 6)
+    if form != "separate":
+        hv = h
+    q, k, v = r.f(b, s, n * h), r.f(b, length, n * h), r.f(b, length, n * hv)
+    if form == "packed_qkv":
+        q, k, v = r.f(b, s, n, 3, h), None, None
+    elif form == "packed_kv":
+        k, v = r.f(b, length, n, 2, h), None
+    elif form == "cross":
+        k, v = r.f(b, n, length, h), r.f(b, n, length, h)
+    t = r.of("T" if past is not None else length.name, length + (past or 0))
+    mask = padding_mask(r, r.pick(None, None, "lengths" if past is None else None, "raw", "square"), b, s, t)
+    bias = r.f(n * (2 * h + hv)) if form in ("separate", "cross") and r.flag(0.4) else None
+    extra = r.f(r.pick(1, b), r.pick(1, n), s, t) if r.flag(0.3) else None
+    past_of = lambda d: r.f(b, n, past, d) if past is not None else None
+    outputs = r.pick(1, 3) if form == "separate" else 1
+    return Call("MultiHeadAttention", [q, k, v, bias, mask, extra, past_of(h), past_of(hv)], 3 if past is not None else outputs, num_heads=n,
+                **given(scale=r.pick(None, 0.2), unidirectional=1 if not cross and r.flag(0.4) else None, mask_filter_value=r.pick(None, -1000.0)))
+
+
+@case("GroupQueryAttention")
+def group_query_attention(r, s=None, past=None, used=None):
+    b, nk, h = r.dim("B", 1, 3), r.pick(1, 2), r.pick(16, 32)
+    n = nk * r.pick(1, 2, 3)
+    kind = r.pick(np.float32, np.float32, F16)
+    prompt = r.flag() if s is None else past == 0
+    s = (r.dim("S", 1, 6) if prompt else r.of("S", 1)) if s is None else s
+    past = (0 if prompt else r.dim("P", 2, 8)) if past is None else past
+    room = not prompt and r.flag()  # the buffer is longer than what is in use
+    total = s + past - (r.pick(1, 2) if room and past > 2 else 0)
+    lens = np.full(int(b), total - 1) if prompt or r.flag() else r.rng.integers(s, total + 1, int(b)) - 1
+    lens[0] = total - 1
+    rotary, inter, packed = r.flag(0.6), r.flag(0.3), r.flag(0.3)
+    f = lambda *shape: r.f(*shape, dtype=kind)
+    q, k, v = (f(b, s, (n + 2 * nk) * h), None, None) if packed else (f(b, s, n * h), f(b, s, nk * h), f(b, s, nk * h))
+    caches = [f(40, h // 2), f(40, h // 2)] if rotary else [None, None]
+    ids = (lens[:, None] + 1 - s + np.arange(int(s))).astype(np.int64) if rotary and r.flag(0.4) else None
+    if ids is not None:
+        r.keep(ids, (b, s))
+    bias = f(r.pick(1, b), r.pick(1, n), s, total) if r.flag(0.3) else None
+    past_k, past_v = f(b, nk, past, h), f(b, nk, past, h)
+    for row, length in enumerate(lens + 1 - s):  # what lies behind the rows in use is not specified
+        past_k[row, :, max(length, 0):] = past_v[row, :, max(length, 0):] = 0
+    sink = f(n) if r.flag(0.3) else None
+    return Call("GroupQueryAttention", [q, k, v, past_k, past_v, r.keep(lens.astype(np.int32), (b,)), sc(total, np.int32), *caches, ids, bias, sink], 3,
+                num_heads=n, kv_num_heads=nk, rtol=1e-3 if kind == np.float32 else 2e-2, atol=1e-4 if kind == np.float32 else 1e-2, constant={6} if not r.dynamic else (),
+                **given(do_rotary=int(rotary), rotary_interleaved=int(inter and rotary), local_window_size=r.pick(None, None, 2, 4), softcap=r.pick(None, None, 0.8),
+                        scale=r.pick(None, 0.3), smooth_softmax=1 if sink is None and r.flag(0.3) else None))
+
+
+@case("RotaryEmbedding")
+def rotary_embedding(r):
+    b, s, n, h = r.dim("B", 1, 3), r.dim("S", 1, 6), r.pick(1, 2, 3), r.pick(8, 16)
+    kind = r.pick(np.float32, F16)
+    rot = r.pick(h, h // 2)
+    ids = r.i(0, 10, 1, dtype=np.int64) if r.flag() else r.i(0, 20, b, s, dtype=np.int64)
+    four = r.flag()
+    x = r.f(b, n, s, h, dtype=kind) if four else r.f(b, s, n * h, dtype=kind)
+    more = dict(num_heads=n, rotary_embedding_dim=rot) if rot < h else dict(num_heads=n) if r.flag() else {}
+    return Call("RotaryEmbedding", [x, ids, r.f(20, rot // 2, dtype=kind), r.f(20, rot // 2, dtype=kind)], interleaved=int(r.flag()),
+                atol=1e-5 if kind == np.float32 else 5e-3, **more)
+
+
+@case("LinearAttention")
+def linear_attention(r):
+    b, t, nk, dk, dv = r.dim("B", 1, 2), r.dim("T", 1, 6), r.pick(1, 2), r.pick(4, 8), r.pick(4, 6)
+    nq = nk * r.pick(1, 2)
+    rule = r.pick("linear", "gated", "delta", "gated_delta")
+    k = r.f(b, t, nk, dk)
+    flat = r.keep((k / np.linalg.norm(k, axis=-1, keepdims=True)).reshape(int(b), int(t), nk * dk).astype(np.float32), (b, t, nk * dk))
+    decay = r.keep(-np.abs(r.f(b, t, nk * r.pick(1, dk))), None or (b, t, 0)) if "gated" in rule else None
+    if decay is not None:
+        r.keep(decay, (b, t, decay.shape[2]))
+    return Call("LinearAttention", [r.f(b, t, nq * dk), flat, r.f(b, t, nk * dv), r.f(b, nk, dk, dv) if r.flag() else None, decay,
+                                    r.positive(b, t, r.pick(nk, 1), scale=0.8) if "delta" in rule else None], 2, q_num_heads=nq, kv_num_heads=nk, update_rule=rule,
+                **given(scale=r.pick(None, 0.5)))
+
+
+@case("CausalConvWithState")
+def causal_conv_with_state(r):
+    b, c, t, k, dilation = r.dim("B", 1, 3), r.pick(1, 3, 8), r.dim("L", 1, 9), r.pick(1, 2, 4), r.pick(1, 1, 2)
+    last = r.flag(0.4)
+    x, state = (b, t, c) if last else (b, c, t), (b, (k - 1) * dilation, c) if last else (b, c, (k - 1) * dilation)
+    return Call("CausalConvWithState", [r.f(*x), r.f(c, 1, k), r.f(c) if r.flag() else None, r.f(*state) if r.flag() and k > 1 else None], 2, activation=r.pick("none", "silu", "swish"),
+                channels_last=int(last), dilation=dilation)
+
+
+# ---- normalisations, activations, fused products ----
+@case("SkipLayerNormalization")
+def skip_layer_normalization(r):
+    kind = r.pick(np.float32, np.float32, F16)
+    b, s, d = r.dim("B", 1, 3), r.dim("S", 1, 6), r.pick(8, 13, 32)
+    f = lambda *shape: r.f(*shape, dtype=kind)
+    skip = r.pick((b, s, d), (1, s, d), (s, d))
+    outputs = r.pick(1, 4)
+    return Call("SkipLayerNormalization", [f(b, s, d), f(*skip), f(d), f(d) if r.flag() else None, f(d) if r.flag() else None], outputs, unwanted={1, 2},
+                epsilon=r.pick(1e-12, 1e-5), atol=1e-2 if kind == F16 else 1e-5)
+
+
+@case("SkipSimplifiedLayerNormalization")
+def skip_simplified_layer_normalization(r):
+    kind = r.pick(np.float32, np.float32, F16)
+    b, s, d = r.dim("B", 1, 3), r.dim("S", 1, 6), r.pick(8, 13, 32)
+    f = lambda *shape: r.f(*shape, dtype=kind)
+    outputs = r.pick(1, 4)
+    return Call("SkipSimplifiedLayerNormalization", [f(b, s, d), f(*r.pick((b, s, d), (1, s, d), (s, d))), f(d), f(d) if r.flag() else None], outputs, unwanted={1, 2},
+                epsilon=r.pick(1e-12, 1e-5), atol=1e-2 if kind == F16 else 1e-5)
+
+
+@case("EmbedLayerNormalization")
+def embed_layer_normalization(r):
+    b, s, d, segments = r.dim("B", 1, 3), r.dim("S", 1, 6), r.pick(8, 13), r.flag()
+    positions = r.i(0, 16, r.pick(1, b), s) if r.flag(0.4) else None
+    return Call("EmbedLayerNormalization", [r.i(0, 20, b, s), r.i(0, 2, b, s) if segments else None, r.f(20, d), r.f(16, d), r.f(2, d) if segments else None, r.f(d), r.f(d),
+                                            r.i(0, 2, b, s) if r.flag() else None, positions], r.pick(2, 3), epsilon=r.pick(1e-12, 1e-5))
+
+
+def elementwise(op, *shapes, **attrs):
+    def make(r):
+        s = {"B": r.dim("B", 1, 3), "S": r.dim("S", 1, 6), "D": r.pick(7, 16, 33)}
+        chosen = [shape for shape in shapes if shape[0] != "?" or r.flag()]
+        return Call(op, [r.f(*(s[c] for c in shape if c != "?"), scale=2) for shape in chosen], **{k: r.pick(*v) for k, v in attrs.items()})
+    GENERATORS[op] = (op, make)
+
+
+elementwise("Gelu", "BSD")
+elementwise("BiasGelu", "BSD", "D")
+elementwise("FastGelu", "BSD", "?D")
+elementwise("QuickGelu", "BSD", alpha=(1.702, 1.0, -0.5))
+
+
+@case("FusedMatMul")
+def fused_matmul(r):
+    kind = r.pick(np.float32, np.float32, np.float64)
+    m, k, n, batch = r.dim("M", 1, 6), r.pick(1, 5, 8), r.pick(1, 4, 9), [r.pick(2, 3) for _ in range(r.pick(0, 0, 1, 2))]
+    ta, tb = r.flag(), r.flag()
+    swap = bool(batch) and r.flag(0.3)
+
+    def shape(rows, cols, transposed, batch_first):
+        last = [cols, rows] if transposed else [rows, cols]
+        return [*batch, *last] if not batch_first else [last[0], *batch, last[1]]
+    return Call("FusedMatMul", [r.f(*shape(m, k, ta, swap), dtype=kind), r.f(*shape(k, n, tb, False), dtype=kind)], alpha=r.pick(1.0, 0.5), transA=int(ta), transB=int(tb),
+                transBatchA=int(swap))
+
+
+@case("TransposeMatMul")
+def transpose_matmul(r):
+    m, k, n, ta, tb = r.dim("M", 1, 6), r.pick(1, 5, 8), r.pick(1, 4, 9), r.flag(), r.flag()
+    return Call("TransposeMatMul", [r.f(2, *((k, m) if ta else (m, k))), r.f(2, *((n, k) if tb else (k, n)))], alpha=r.pick(1.0, 0.5), transA=int(ta), transB=int(tb))
+
+
+ACTIVATIONS = [("Relu", {}), ("Tanh", {}), ("Sigmoid", {}), ("LeakyRelu", dict(alpha=0.2)), ("Elu", dict(alpha=0.7)), ("HardSigmoid", dict(alpha=0.3, beta=0.4)),
+               ("Softsign", {}), ("Softplus", {}), ("ThresholdedRelu", dict(alpha=0.5))]
+
+
+@case("FusedGemm")
+def fused_gemm(r):
+    m, k, n, ta, tb = r.dim("M", 1, 6), r.pick(1, 5, 8), r.pick(1, 4, 9), r.flag(), r.flag()
+    name, numbers = r.pick(*ACTIVATIONS)
+    c = r.pick(None, (n,), (1, n), (m, n), ())
+    return Call("FusedGemm", [r.f(*((k, m) if ta else (m, k))), r.f(*((n, k) if tb else (k, n))), None if c is None else r.f(*c)], alpha=r.pick(1.0, 0.5), beta=r.pick(1.0, 2.0),
+                transA=int(ta), transB=int(tb), activation=name, **{"activation_" + a: v for a, v in numbers.items()})
+
+
+@case("FusedConv")
+def fused_conv(r):
+    g, d = r.pick(1, 1, 2), r.pick(1, 2)
+    cin, cout, k = 4 * r.pick(1, 2), 4 * r.pick(1, 2), r.pick(1, 3)
+    stride, pad = r.pick(1, 2), r.pick(0, 1) if k == 3 else 0
+    name, numbers = r.pick(("Relu", []), ("Tanh", []), ("Sigmoid", []), ("LeakyRelu", [0.2]), ("Clip", [-0.5, 0.8]), ("HardSigmoid", [0.3, 0.4]))
+    b, h, w = r.dim("B", 1, 2), r.pick(7, 8), r.pick(7, 9)
+    out = lambda x: (x + 2 * pad - d * (k - 1) - 1) // stride + 1
+    z = r.f(b, cout, out(h), out(w)) if r.flag(0.4) else None
+    return Call("FusedConv", [r.f(b, cin, h, w), r.f(cout, cin // g, k, k), r.f(cout) if z is not None or r.flag() else None, z], activation=name, pads=[pad] * 4,
+                strides=[stride] * 2, dilations=[d] * 2, group=g, constant={1, 2} if r.flag() else (), atol=1e-4, **given(activation_params=numbers or None))
+
+
+@case("Inverse")
+def inverse(r):
+    n, kind = r.pick(1, 2, 3, 5, 8), r.pick(np.float32, np.float64)
+    batch = [r.dim("B", 1, 3)] if r.flag() else []
+    x = r.f(*batch, n, n, dtype=kind)
+    x += 3 * np.eye(n, dtype=kind)
+    return Call("Inverse", [x], atol=1e-4)
+
+
+@case("CDist")
+def cdist(r):
+    kind, k = r.pick(np.float32, np.float64), r.pick(1, 3, 17)
+    return Call("CDist", [r.f(r.dim("M", 1, 5), k, dtype=kind), r.f(r.dim("N", 1, 5), k, dtype=kind)], metric=r.pick("euclidean", "sqeuclidean"), atol=1e-4)
+
+
+@case("SimplifiedLayerNormalization")
+def simplified_layer_normalization(r):
+    d = r.pick(8, 13)
+    return Call("SimplifiedLayerNormalization", [r.f(r.dim("B", 1, 3), r.dim("S", 1, 6), d), r.f(d)], domain="", epsilon=r.pick(1e-5, 1e-6), axis=-1)
+
+
+# ---- convolutions and pooling ----
+@case("NhwcMaxPool")
+def nhwc_max_pool(r):
+    kind, k = r.pick(np.int8, np.uint8), r.pick(2, 3)
+    return Call("NhwcMaxPool", [r.bytes(kind, r.dim("B", 1, 2), r.dim("H", 7, 9), r.pick(7, 10), r.pick(1, 5, 16))], kernel_shape=[k, k], strides=[r.pick(1, 2)] * 2,
+                pads=[r.pick(0, 1)] * 4, ceil_mode=int(r.flag(0.3)), dilations=[r.pick(1, 2)] * 2)
+
+
+@case("MaxpoolWithMask")
+def maxpool_with_mask(r):
+    b, c, h, w, k = r.dim("B", 1, 2), r.pick(1, 3), r.pick(6, 7), r.pick(6, 8), r.pick(2, 3)
+    return Call("MaxpoolWithMask", [r.f(b, c, h, w), np.ones((int(b), c, h, w), np.int32)], kernel_shape=[k, k], strides=[r.pick(1, 2)] * 2, pads=[r.pick(0, 1)] * 4)
+
+
+@case("ConvTransposeWithDynamicPads")
+def conv_transpose_with_dynamic_pads(r):
+    cin, cout, k = r.pick(1, 3), r.pick(1, 4), r.pick(2, 3)
+    return Call("ConvTransposeWithDynamicPads", [r.f(r.dim("B", 1, 2), cin, r.pick(4, 5), r.pick(4, 6)), r.f(cin, cout, k, k), r.i(0, 2, 4, dtype=np.int64), r.f(cout) if r.flag() else None],
+                strides=[r.pick(1, 2)] * 2, kernel_shape=[k, k], constant={1, 2, 3}, atol=1e-4)
+
+
+# ---- weights in few bits, experts ----
+@case("MatMulNBits")
+def matmul_nbits(r):
+    bits, block, kind = r.pick(2, 4, 8), r.pick(16, 32, 64, 128, 256), r.pick(np.float32, np.float32, F16)
+    k, n = r.pick(16, 40, 80, 129, 256, 300), r.pick(1, 6, 16)
+    blocks = -(-k // block)
+    zeros = r.pick(None, "packed", "float")
+    z = None if zeros is None else r.bytes(np.uint8, n, -(-blocks * bits // 8)) if zeros == "packed" else r.f(n, blocks, scale=2, dtype=kind)
+    a = r.f(r.dim("M", 1, 3), k, dtype=kind) if r.flag() else r.f(r.dim("B", 1, 2), r.dim("M", 1, 3), k, dtype=kind)
+    return Call("MatMulNBits", [a, r.bytes(np.uint8, n, blocks, block * bits // 8), r.positive(n, blocks, scale=0.02, dtype=kind), z, None, r.f(n, dtype=kind) if r.flag(0.4) else None],
+                K=k, N=n, bits=bits, block_size=block, constant={1, 2, 3, 5} if r.flag(0.7) else (), atol=1e-3 if kind == np.float32 else 0.15, rtol=1e-3 if kind == np.float32 else 1e-2)
+
+
+@case("MatMulBnb4")
+def matmul_bnb4(r):
+    block, k, n = r.pick(16, 32, 64), r.pick(32, 64, 96), r.pick(4, 8, 10)
+    blocks = -(-k * n // block)
+    return Call("MatMulBnb4", [r.f(r.dim("M", 1, 4), k), r.bytes(np.uint8, (k * n + 1) // 2), r.positive(blocks)], K=k, N=n, block_size=block, quant_type=r.pick(0, 1),
+                constant={1, 2} if r.flag() else (), atol=1e-4)
+
+
+@case("GatherBlockQuantized")
+def gather_block_quantized(r):
+    kind, block = r.pick("u8", "u8", "u4", "i4"), r.pick(16, 32)
+    rows, k, out = r.pick(5, 8), block * r.pick(1, 2) + r.pick(0, 0, 4), r.pick(np.float32, F16)
+    bits = r.pick(2, 4, 8) if kind == "u8" else 4
+    blocks = -(-k // block)
+    index = r.i(-rows, rows, *r.pick((r.dim("N", 1, 4),), (2, r.dim("N", 1, 4))), dtype=r.pick(np.int32, np.int64))
+    if kind == "u8":
+        data, zero = r.bytes(np.uint8, rows, k * bits // 8), r.bytes(np.uint8, rows, -(-blocks * bits // 8))
+    else:
+        import ml_dtypes
+        t = ml_dtypes.uint4 if kind == "u4" else ml_dtypes.int4
+        lo = 0 if kind == "u4" else -8
+        data, zero = (r.rng.integers(lo, lo + 16, s).astype(np.int8).astype(t) for s in ((rows, k), (rows, blocks)))
+    return Call("GatherBlockQuantized", [data, index, r.positive(rows, blocks, scale=0.1, dtype=out), zero if r.flag() else None], constant={0, 2, 3}, block_size=block, quantize_axis=r.pick(1, -1),
+                gather_axis=0, atol=1e-5 if out == np.float32 else 1e-2, **given(bits=bits if kind == "u8" else None))
+
+
+@case("MoE")
+def moe(r):
+    t, h, inter, e = r.dim("T", 1, 6), r.pick(4, 8), r.pick(8, 12), r.pick(2, 4)
+    kind = r.pick("relu", "gelu", "silu", "identity", "swiglu")
+    fused = 2 if kind == "swiglu" else 1
+    more = dict(swiglu_fusion=1, activation_alpha=r.pick(1.0, 1.702), activation_beta=r.pick(0.0, 1.0), **given(swiglu_limit=r.pick(None, 0.7))) if fused == 2 else {}
+    x = r.f(t, h) if r.flag() else r.f(1, t, h)
+    return Call("MoE", [x, r.f(t, e), r.f(e, fused * inter, h, scale=0.5), r.f(e, fused * inter) if r.flag() else None, r.f(e, h, inter, scale=0.5), r.f(e, h) if r.flag() else None],
+                k=r.pick(1, 2), activation_type=kind, normalize_routing_weights=int(r.flag()), atol=1e-4, **more)
+
+
+@case("QMoE")
+def qmoe(r):
+    t, h, inter, e = r.dim("T", 1, 6), 32 * r.pick(1, 2), 32, r.pick(2, 4)
+    kind, bits, block = r.pick("relu", "gelu", "silu", "swiglu"), r.pick(2, 4, 8), r.pick(None, 16, 32)
+    if bits == 8:  # its blockwise kernel of 8 bits rounds the activations to 8 bits
+        block = None
+    fused = 2 if kind == "swiglu" else 1
+    more = dict(swiglu_fusion=1, activation_alpha=r.pick(1.0, 1.702), activation_beta=r.pick(0.0, 1.0), **given(swiglu_limit=r.pick(None, 0.7))) if fused == 2 else {}
+    scale = lambda rows, k: r.positive(e, rows, k // block, scale=0.03) if block else r.positive(e, rows, scale=0.03)
+    zero = lambda rows, k: r.bytes(np.uint8, e, rows, -(-(k // block) * bits // 8)) if block else r.bytes(np.uint8, e, -(-rows * bits // 8))
+    zeros = r.flag(0.4)
+    weights = r.positive(t, e) if r.flag(0.2) else None
+    inputs = [r.f(t, h), r.f(t, e), r.bytes(np.uint8, e, fused * inter, h * bits // 8), scale(fused * inter, h), r.f(e, fused * inter) if r.flag() else None,
+              r.bytes(np.uint8, e, h, inter * bits // 8), scale(h, inter), r.f(e, h) if r.flag() else None, None, None, None,
+              zero(fused * inter, h) if zeros else None, zero(h, inter) if zeros else None, None, weights]
+    # ONNX Runtime's CPU kernel normalises whatever normalize_routing_weights says, unlike its own MoE and its documentation
+    return Call("QMoE", inputs, k=r.pick(1, 2), activation_type=kind, normalize_routing_weights=1, expert_weight_bits=bits, constant=set(range(2, 14)), atol=1e-3,
+                **given(block_size=block), **more)
+
+
+# ---- 8 and 16 bit integers ----
+def triple(r, kind, *shape, scale=None):
+    z = np.iinfo(kind)
+    return [r.bytes(kind, *shape), sc(scale or r.rng.uniform(0.01, 0.06)), sc(r.rng.integers(z.min, z.max + 1), kind)]
+
+
+def grid(r, kind, scale=None):
+    return triple(r, kind, 1, scale=scale)[1:]
+
+
+def quantised_binary(op):
+    def make(r):
+        kind, d = r.pick(np.int8, np.uint8), r.pick(3, 33)
+        b = r.dim("B", 1, 3)
+        shapes = r.pick(((b, d), (b, d)), ((b, d), (d,)), ((b, 1, d), (4, d)), ((d,), (b, d)), ((b, d), ()))
+        return Call(op, [*triple(r, kind, *shapes[0]), *triple(r, kind, *shapes[1]), *grid(r, kind)], constant={1, 2, 4, 5, 6, 7} if r.flag() else ())
+    GENERATORS[op] = (op, make)
+
+
+quantised_binary("QLinearAdd")
+quantised_binary("QLinearMul")
+
+
+def quantised_unary(op, **attrs):
+    def make(r):
+        kind = r.pick(np.int8, np.uint8)
+        return Call(op, [*triple(r, kind, r.dim("B", 1, 3), r.pick(5, 40)), *grid(r, kind)], constant={1, 2, 3, 4} if r.flag(0.7) else (), **{k: r.pick(*v) for k, v in attrs.items()})
+    GENERATORS[op] = (op, make)
+
+
+quantised_unary("QLinearLeakyRelu", alpha=(0.1, 0.01, 1.5))
+quantised_unary("QLinearSigmoid")
+
+
+@case("QLinearSoftmax")
+def qlinear_softmax(r):
+    kind = r.pick(np.int8, np.uint8)
+    opset = r.pick(9, 13)
+    return Call("QLinearSoftmax", [*triple(r, kind, r.dim("B", 1, 3), r.pick(2, 5), r.pick(3, 7)), sc(1 / 256), sc(0 if kind == np.uint8 else -128, kind)], constant={1, 2, 3, 4},
+                axis=r.pick(-1, 1, 0, 2), opset=opset)
+
+
+@case("QLinearConcat")
+def qlinear_concat(r):
+    kind, n, b = r.pick(np.int8, np.uint8), r.pick(1, 2, 3), r.dim("B", 1, 3)
+    parts = [v for _ in range(n) for v in triple(r, kind, b, r.pick(1, 4, 9))]
+    return Call("QLinearConcat", [*grid(r, kind), *parts], axis=r.pick(1, -1), constant=set(range(2 + 3 * n)) - {2 + 3 * i for i in range(n)} if r.flag() else ())
+
+
+@case("QLinearWhere")
+def qlinear_where(r):
+    kind, d, b = r.pick(np.int8, np.uint8), r.pick(4, 9), r.dim("B", 1, 3)
+    c = r.pick((b, d), (d,), (b, 1))
+    return Call("QLinearWhere", [r.i(0, 2, *c, dtype=bool), *triple(r, kind, b, d), *triple(r, kind, *r.pick((b, d), (d,))), *grid(r, kind)])
+
+
+@case("QLinearAveragePool")
+def qlinear_average_pool(r):
+    kind, last, k = r.pick(np.int8, np.uint8), r.flag(), r.pick(2, 3)
+    b, c, h, w = r.dim("B", 1, 2), r.pick(1, 5), r.pick(6, 7), r.pick(6, 8)
+    x, s, z = triple(r, kind, *((b, h, w, c) if last else (b, c, h, w)))
+    include = r.flag()  # with ceil_mode it counts cells beyond the padding, too, which AveragePool does not since opset 19
+    return Call("QLinearAveragePool", [x, s, z, *grid(r, kind, r.rng.uniform(0.01, 0.06))], kernel_shape=[k, k], strides=[r.pick(1, 2)] * 2, pads=[r.pick(0, 1)] * 4,
+                count_include_pad=int(include), ceil_mode=int(not include and r.flag(0.3)), channels_last=int(last))
+
+
+@case("QLinearGlobalAveragePool")
+def qlinear_global_average_pool(r):
+    kind, last = r.pick(np.int8, np.uint8), r.flag()
+    b, c, h, w = r.dim("B", 1, 2), r.pick(1, 5), r.pick(6, 7), r.pick(6, 8)
+    return Call("QLinearGlobalAveragePool", [*triple(r, kind, *((b, h, w, c) if last else (b, c, h, w))), *grid(r, kind)], channels_last=int(last))
+
+
+@case("QLinearConv")
+def qlinear_conv(r):
+    x, w = r.pick((np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8))
+    g, cin, cout, k, last, per = r.pick(1, 1, 2), 4, r.pick(4, 8), r.pick(1, 3), r.flag(), r.flag()
+    b, h, wd = r.dim("B", 1, 2), r.pick(5, 6), r.pick(5, 7)
+    ws = r.positive(cout, scale=0.01) if per else sc(0.01)
+    wz = np.zeros(cout, w) if per else sc(r.pick(0, 3), w)
+    bias = r.i(-500, 500, cout) if r.flag() else None
+    return Call("QLinearConv", [*triple(r, x, *((b, h, wd, cin) if last else (b, cin, h, wd))), r.seven(w, cout, cin // g, k, k), ws, wz, *grid(r, x, 0.3), bias],
+                channels_last=int(last), group=g, pads=[r.pick(0, 1) if k == 3 else 0] * 4, strides=[r.pick(1, 2)] * 2, constant={1, 2, 3, 4, 5, 6, 7, 8})
+
+
+@case("MatMulIntegerToFloat")
+def matmul_integer_to_float(r):
+    a, w = r.pick((np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8))
+    k, n, per = r.pick(5, 8, 32), r.pick(1, 5, 16), r.flag()
+    return Call("MatMulIntegerToFloat", [r.bytes(a, r.dim("M", 1, 4), k), r.seven(w, k, n), sc(0.02), r.positive(n, scale=0.02) if per else sc(0.02), sc(r.pick(0, 100), a) if r.flag(0.8) else None,
+                                         (r.i(0, 9, n, dtype=w) if per else sc(3, w)) if r.flag() else None, r.f(n) if r.flag() else None], atol=1e-4)
+
+
+@case("DynamicQuantizeMatMul")
+def dynamic_quantize_matmul(r):
+    w, k, n, per = r.pick(np.int8, np.uint8), r.pick(5, 8, 32), r.pick(1, 5, 16), r.flag()
+    return Call("DynamicQuantizeMatMul", [r.f(r.dim("M", 1, 4), k), r.seven(w, k, n), r.positive(n, scale=0.02) if per else sc(0.02),
+                                          (r.i(0, 9, n, dtype=w) if per else sc(3, w)) if r.flag() else None, r.f(n) if r.flag() else None], atol=1e-4, constant={1, 2, 3, 4} if r.flag() else ())
+
+
+@case("MatMulInteger16")
+def matmul_integer16(r):
+    k = r.pick(3, 8)
+    return Call("MatMulInteger16", [r.i(-3000, 3000, r.dim("M", 1, 4), k, dtype=np.int16), r.i(-3000, 3000, k, r.pick(1, 5), dtype=np.int16)], rtol=0, atol=0)
+
+
+@case("QGemm")
+def qgemm(r):
+    a, w = r.pick((np.uint8, np.int8), (np.uint8, np.uint8), (np.int8, np.int8))
+    m, k, n, ta, tb, per = r.dim("M", 1, 4), r.pick(5, 8), r.pick(1, 5, 16), r.flag(0.3), r.flag(0.5), r.flag()
+    inputs = [r.bytes(a, *((k, m) if ta else (m, k))), sc(0.02), sc(r.pick(0, 100), a), r.seven(w, *((n, k) if tb else (k, n))), r.positive(n, scale=0.02) if per else sc(0.02),
+              r.i(0, 9, n, dtype=w) if per else sc(3, w), r.i(-50, 50, *r.pick((n,), (1, n), (m, n))) if r.flag() else None]
+    if r.flag():
+        inputs += grid(r, a, 0.1)
+    return Call("QGemm", inputs, transA=int(ta), transB=int(tb), alpha=r.pick(1.0, 0.5), atol=1e-4)
+
+
+@case("QuantizeLinear")
+def ms_quantize_linear(r):
+    kind = r.pick(np.int8, np.uint8, np.int16, np.uint16)
+    c, axis = r.pick(3, 5), r.pick(None, 1)
+    s, z = (r.positive(c, scale=0.05), r.i(0, 50, c, dtype=kind)) if axis else (sc(0.04), sc(7, kind))
+    return Call("QuantizeLinear", [r.f(r.dim("B", 1, 3), c, 4), s, z], **given(axis=axis))
+
+
+@case("DequantizeLinear")
+def ms_dequantize_linear(r):
+    kind = r.pick(np.int8, np.uint8, np.int16, np.uint16, np.int32)
+    c, axis = r.pick(3, 5), r.pick(None, 1)
+    s, z = (r.positive(c, scale=0.05), r.i(0, 50, c, dtype=kind)) if axis else (sc(0.04), sc(7, kind))
+    if kind == np.int32:
+        z = None
+    return Call("DequantizeLinear", [r.bytes(kind, r.dim("B", 1, 3), c, 4), s, z], **given(axis=axis))
+
+
+@case("DynamicQuantizeLSTM")
+def dynamic_quantize_lstm(r):
+    w, t, b, d, h, dirs = r.pick(np.int8, np.uint8), r.dim("T", 1, 5), r.dim("B", 1, 3), r.pick(3, 8), r.pick(2, 5), r.pick(1, 1, 2)
+    per = r.flag(0.4)
+    scale, zero = (r.positive(dirs, 4 * h, scale=0.01), np.zeros((dirs, 4 * h), w)) if per else (r.positive(dirs, scale=0.01), r.i(0, 4, dirs, dtype=w))
+    way = "bidirectional" if dirs == 2 else r.pick("forward", "reverse")
+    lens = r.i(1, t + 1, b) if way == "forward" and r.flag(0.4) else None  # backwards, rows of other lengths would share a grid of values elsewhere
+    return Call("DynamicQuantizeLSTM", [r.f(t, b, d), r.seven(w, dirs, d, 4 * h), r.seven(w, dirs, h, 4 * h), r.f(dirs, 8 * h) if r.flag() else None, lens,
+                                        r.f(dirs, b, h) if r.flag() else None, r.f(dirs, b, h) if r.flag() else None, r.f(dirs, 3 * h) if r.flag(0.3) else None, scale, zero, scale, zero], 3,
+                hidden_size=h, direction=way, constant={1, 2, 3, 7, 8, 9, 10, 11}, atol=1e-4)
+
+
+@case("QEmbedLayerNormalization")
+def qembed_layer_normalization(r):
+    b, s, d, segments, u = r.dim("B", 1, 3), r.dim("S", 1, 6), r.pick(8, 13), r.flag(), np.uint8
+    z = lambda: sc(r.rng.integers(0, 256), u)
+    return Call("QEmbedLayerNormalization", [r.i(0, 20, b, s), r.i(0, 2, b, s) if segments else None, r.bytes(u, 20, d), r.bytes(u, 16, d), r.bytes(u, 2, d) if segments else None,
+                                             r.bytes(u, d), r.bytes(u, d), r.i(0, 2, b, s) if r.flag() else None, sc(0.02), sc(0.03), sc(0.01) if segments else None, sc(0.02), sc(0.01), z(), z(),
+                                             z() if segments else None, z(), z()], 2, constant={2, 3, 4, 5, 6, *range(8, 18)}, epsilon=1e-12)
+
+
+# ---- indexing and the rest ----
+@case("ExpandDims")
+def expand_dims(r):
+    return Call("ExpandDims", [r.f(r.dim("B", 1, 3), 4, dtype=r.pick(np.float32, np.int64, np.uint8)), sc(r.pick(-1, 0, 1, 2), np.int32)], constant={1})
+
+
+@case("GatherND")
+def gather_nd(r):
+    k, rows = r.pick(1, 2), r.pick(3, 4)
+    index = r.keep(np.stack([r.rng.integers(0, n, 5) for n in (rows, 3)[:k]], -1).astype(r.pick(np.int32, np.int64)), (5, k))
+    return Call("GatherND", [r.f(rows, 3, r.pick(1, 4), dtype=r.pick(np.float32, np.int8, np.float64)), index])
+
+
+@case("GridSample")
+def grid_sample(r):
+    b, c = r.dim("B", 1, 2), r.pick(1, 3)
+    g = r.f(b, r.pick(2, 4), r.pick(3, 5), 2, scale=0.8)
+    return Call("GridSample", [r.f(b, c, r.pick(4, 5), r.pick(4, 6)), g], align_corners=int(r.flag()), mode=r.pick("bilinear", "nearest", "bicubic"),
+                padding_mode=r.pick("zeros", "border", "reflection"), atol=1e-4)
+
+
+@case("CropAndResize")
+def crop_and_resize(r):
+    b, rois = r.dim("B", 1, 3), r.dim("R", 1, 4)
+    boxes = r.rng.random((int(rois), 4)).astype(np.float32) * 1.2 - 0.1
+    return Call("CropAndResize", [r.f(b, r.pick(1, 3), 7, 9), r.keep(boxes, (rois, 4)), r.i(0, b, rois), sc([r.pick(1, 4), r.pick(1, 5)], np.int32)], constant={3} if r.flag() else (),
+                mode=r.pick("bilinear", "nearest"), extrapolation_value=r.pick(0.0, 0.5))
+
+
+@case("Pad")
+def ms_pad(r):
+    return Call("Pad", [r.f(r.pick(4, 6), r.pick(4, 7)), r.i(0, 3, 4, dtype=np.int64), sc(r.pick(0.0, 2.0))], mode=r.pick("constant", "reflect", "edge"))
+
+
+@case("Range")
+def ms_range(r):
+    kind = r.pick(np.int32, np.int64, np.float32, np.float64, np.int16)
+    return Call("Range", [sc(r.pick(0, 2), kind), sc(r.pick(5, 11), kind), sc(r.pick(1, 2, 3), kind) if r.flag() else None], constant={0, 1, 2} if r.flag() else ())
+
+
+@case("Trilu")
+def ms_trilu(r):
+    kind = r.pick(np.float32, np.float64, np.int64)
+    return Call("Trilu", [r.f(r.dim("B", 1, 2), r.pick(3, 5), r.pick(4, 5), scale=9, dtype=kind), sc(r.pick(-2, 0, 1), np.int64) if r.flag() else None], upper=int(r.flag()))
+
+
+@case("Unique")
+def ms_unique(r):
+    return Call("Unique", [r.i(0, 5, r.dim("N", 1, 12)).astype(np.float32)], 3)
+
+
+@case("UnfoldTensor")
+def unfold_tensor(r):
+    kind = r.pick(np.float32, np.int32, np.int64)
+    size = r.pick(1, 3, 4)
+    return Call("UnfoldTensor", [r.f(r.dim("B", 1, 3), r.pick(5, 10), r.pick(4, 6), scale=20, dtype=kind)], dim=r.pick(-1, 1, 2), size=size, step=r.pick(1, 2, 3))
+
+
+@case("NGramRepeatBlock")
+def ngram_repeat_block(r):
+    b, vocabulary = r.dim("B", 1, 3), 8
+    return Call("NGramRepeatBlock", [r.i(0, vocabulary, b, r.dim("S", 1, 12), dtype=np.int64), r.f(b, vocabulary)], ngram_size=r.pick(1, 2, 3))
+
+
+@case("DynamicTimeWarping")
+def dynamic_time_warping(r):
+    m, n = r.dim("M", 1, 9), r.dim("N", 1, 11)
+    return Call("DynamicTimeWarping", [r.f(1, m, n) if r.flag() else r.f(m, n)])
+
+
+@case("MurmurHash3")
+def murmur_hash3(r):
+    kind = r.pick(np.int32, np.uint32, np.int64, np.uint64, np.float32, np.float64)
+    x = r.f(r.dim("N", 1, 9), scale=1e6, dtype=kind) if kind in (np.float32, np.float64) else r.i(0, 1 << 30, r.dim("N", 1, 9), dtype=kind)
+    return Call("MurmurHash3", [x], seed=r.pick(0, 5, 123456), positive=int(r.flag()), rtol=0, atol=0)
+
+
+@case("SampleOp")
+def sample_op(r):
+    return Call("SampleOp", [r.f(r.dim("N", 1, 9), 3)])
