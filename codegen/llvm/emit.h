@@ -53,7 +53,7 @@ typedef struct Emit {
   IExpr *fact[32]; // predicates that hold here
   int nfact;
   Checked *checked;
-  int nchecked, cchecked;
+  int nchecked, cchecked, checks; // checks: serial of the list
 } Emit;
 extern Emit em;
 
@@ -112,6 +112,7 @@ void bind_const(Atom *, int64_t);
 void bind_value(Atom *, V); // at the current depth
 void unbind(Atom *);
 void use_lets(const Tree *); // of a statement: computes those that can report
+void new_checks(void);       // the list of lets in use starts anew
 void report_lets(V mask);    // reports lets in use that left their range; mask: active lanes, or NULL
 
 typedef struct Pred { // a conjunction: never true, or a condition on a scalar and/or a mask of lanes (NULL: true)

@@ -13,6 +13,7 @@ typedef struct Let {
   Atom **inner;      // lets inside its definition
   bool stable;       // loads only what this kernel never writes: may be computed early
   int serial, epoch; // of the scope, or statement, in which value and bad are right
+  int checks;        // em.checks of the statement that has it, and what is inside it, on its list
   V value, raw, bad; // clamped; as computed; out of range (NULL: cannot be or does not matter)
 } Let;
 struct Checked {
@@ -420,11 +421,12 @@ static void let_in_place(Let *l) { // it reads what the kernel writes: right for
   em.epoch = epoch, em.saturate = saturate;
 }
 
-static void let_check(Let *l) {
-  if (!l->bad) return;
-  for (int i = 0; i < em.nchecked; i++)
-    if (em.checked[i].let == l) return;
-  PUSH(em.checked, em.nchecked, em.cchecked, (Checked){l});
+void new_checks(void) { em.nchecked = 0, em.checks++; }
+static void let_check(Let *l) { // once for a statement: in a chain of lets each may use the one before it many times
+  if (l->checks == em.checks) return;
+  l->checks = em.checks;
+  if (l->bad) PUSH(em.checked, em.nchecked, em.cchecked, (Checked){l});
+  for (int i = 0; i < l->ninner; i++) let_use(l->inner[i]);
 }
 static Let *let_use(Atom *a) {
   Let *l = let_of(a);
@@ -437,7 +439,6 @@ static Let *let_use(Atom *a) {
     l->epoch = epoch;
   }
   let_check(l);
-  for (int i = 0; i < l->ninner; i++) let_use(l->inner[i]);
   return l;
 }
 

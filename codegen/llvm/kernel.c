@@ -77,7 +77,7 @@ static void guard(V cond, Block *out) {
 
 static void statement(Tree *t) {
   int facts = em.nfact;
-  em.nchecked = 0;
+  new_checks();
   new_epoch();
   Pred p = pred_of(t->npred, t->pred, true);
   if (p.never) {
@@ -107,7 +107,7 @@ static void loop(Tree *t) {
   Block body = new_block(ix_var_of(t->var)->name), out = new_block("");
   Atom *var = ix_var_of(t->var);
   IExpr *ext = bind(t->ext);
-  em.nchecked = 0;
+  new_checks();
   new_epoch(); // the extent may be loaded
   V n = value(ext), zero = k64(0);
   report_lets(NULL);
@@ -155,7 +155,7 @@ static void while_loop(Tree *t) {
   Block head = new_block("while"), body = new_block("do"), out = new_block("");
   LLVMBuildBr(em.b, head);
   LLVMPositionBuilderAtEnd(em.b, head);
-  em.nchecked = 0;
+  new_checks();
   new_epoch();
   LLVMBuildCondBr(em.b, ev(t->cond), body, out);
   LLVMPositionBuilderAtEnd(em.b, body);

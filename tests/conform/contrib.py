@@ -217,6 +217,20 @@ for post in ("NONE", "LOGISTIC", "SOFTMAX"):
          **trees([0, 0, 1, 1, 2, 2] * 2, [0.1, 0.9, 0.3, 0.4, 0.7, 0.2, 0.5, 0.5, 0.2, 0.6, 0.4, 0.1]))
 
 
+def chain(depth):
+    """A tree of one path, with a leaf on every level: code for one level may not grow with those above it."""
+    n = 2 * depth + 1  # branch i: 2 i, its leaf 2 i + 1; the last leaf: 2 depth
+    branch = [i % 2 == 0 and i < 2 * depth for i in range(n)]
+    leaf = [i for i in range(n) if not branch[i]]
+    return dict(nodes_treeids=[0] * n, nodes_nodeids=list(range(n)), nodes_featureids=[i // 2 % 3 if b else 0 for i, b in enumerate(branch)],
+                nodes_modes=["BRANCH_LEQ" if b else "LEAF" for b in branch], nodes_values=[1.5 - 0.04 * i if b else 0.0 for i, b in enumerate(branch)],
+                nodes_truenodeids=[i + 2 if b else 0 for i, b in enumerate(branch)], nodes_falsenodeids=[i + 1 if b else 0 for i, b in enumerate(branch)],
+                target_treeids=[0] * len(leaf), target_nodeids=leaf, target_ids=[0] * len(leaf), target_weights=[0.5 * i for i in leaf])
+
+
+case("trees_deep", "TreeEnsembleRegressor", [f32(33, 3)], 1, ML, dims={0: ("N", 3)}, n_targets=1, **chain(60))
+
+
 # ---- writing ----
 def hand_cases():
     for name, (op, inputs, nout, domain, dims, rtol, atol, constant, attrs) in CASES.items():
