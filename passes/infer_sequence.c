@@ -230,5 +230,7 @@ void shape_tfidf(Node *n) {
 
 void shape_image_decoder(Node *n) {
   int64_t channels = attr_is(n, "pixel_format", "Grayscale") ? 1 : 3;
+  if (channels == 3 && !attr_is(n, "pixel_format", "RGB") && !attr_is(n, "pixel_format", "BGR"))
+    wrong(n, "pixel_format is RGB, BGR or Grayscale");
   out_dims(n, 0, DT_U8, dims(3, fresh_dim(n, 0, 0, 0, IX_DIM_MAX), fresh_dim(n, 0, 1, 0, IX_DIM_MAX), ix(channels)));
 }

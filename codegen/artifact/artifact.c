@@ -10,13 +10,24 @@
 #include <unistd.h>
 
 const char *artifact_rt_hash(void) { return RT_HASH; }
-static Blob core_blob(void) { return (Blob){tenon_rt_core, (size_t)(tenon_rt_core_end - tenon_rt_core)}; }
-static Blob host_blob(void) { return (Blob){tenon_rt_host, (size_t)(tenon_rt_host_end - tenon_rt_host)}; }
-static Blob main_blob(void) { return (Blob){tenon_rt_main, (size_t)(tenon_rt_main_end - tenon_rt_main)}; }
-static Blob openblas_blob(void) { return (Blob){tenon_rt_openblas, (size_t)(tenon_rt_openblas_end - tenon_rt_openblas)}; }
+static Blob blob(const char *from, const char *to) { return (Blob){from, (size_t)(to - from)}; }
+static Blob core_blob(void) { return blob(tenon_rt_core, tenon_rt_core_end); }
+static Blob main_blob(void) { return blob(tenon_rt_main, tenon_rt_main_end); }
 
-static bool calls_host_ops(const Program *p) { return host_calls(p->body, NULL); }
+// What else of the runtime a program needs: the parts whose functions it calls, with their names in an archive.
+enum { MAX_PARTS = 3 };
+typedef struct Part {
+  const char *name;
+  Blob blob;
+} Part;
 static bool calls_openblas(const Program *p) { return host_calls(p->body, "gemm_openblas"); }
+static int parts(const Program *p, Part *to) {
+  int n = 0;
+  if (host_calls(p->body, NULL)) to[n++] = (Part){"th", blob(tenon_rt_host, tenon_rt_host_end)};
+  if (calls_openblas(p)) to[n++] = (Part){"tb", blob(tenon_rt_openblas, tenon_rt_openblas_end)};
+  if (host_calls(p->body, "image_decoder")) to[n++] = (Part){"ti", blob(tenon_rt_image, tenon_rt_image_end)};
+  return n;
+}
 static void check(const Program *p, const ArtifactOptions *o) {
   const char *s = o->name;
   bool ok = *s && strlen(s) <= 63 && !(*s >= '0' && *s <= '9');
@@ -59,13 +70,13 @@ typedef struct Job {
 static const char *os_error(const char *what) { return fmt("cannot %s: %s", what, strerror(errno)); }
 
 static bool make_archive(Job *j) {
-  Member *m = NEWN(Member, j->nobj + 4);
-  int n = 0;
+  Member *m = NEWN(Member, j->nobj + 2 + MAX_PARTS);
+  Part part[MAX_PARTS];
+  int n = 0, nparts = parts(j->p, part);
   for (int i = 0; i < j->nobj; i++) m[n++] = (Member){fmt("%.8s_%d.o", j->o->name, i), j->obj[i], false};
   if (j->p->weights) m[n++] = (Member){"weights.o", elf_weights(fmt("%s_weights", j->o->name), (uint64_t)j->p->weights, false), true};
   m[n++] = (Member){fmt("tn_%.8s.o", RT_HASH), core_blob(), false};
-  if (calls_host_ops(j->p)) m[n++] = (Member){fmt("th_%.8s.o", RT_HASH), host_blob(), false};
-  if (calls_openblas(j->p)) m[n++] = (Member){fmt("tb_%.8s.o", RT_HASH), openblas_blob(), false};
+  for (int i = 0; i < nparts; i++) m[n++] = (Member){fmt("%s_%.8s.o", part[i].name, RT_HASH), part[i].blob, false};
   int fd = open(j->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   bool ok = fd >= 0 && ar_write(fd, n, m, j->p);
   if (fd >= 0 && close(fd)) ok = false;
@@ -84,13 +95,13 @@ static bool place_weights(Job *j) {
   return ok;
 }
 static bool make_linked(Job *j) {
-  Blob *obj = NEWN(Blob, j->nobj + 5);
-  int n = 0;
+  Blob *obj = NEWN(Blob, j->nobj + 3 + MAX_PARTS);
+  Part part[MAX_PARTS];
+  int n = 0, nparts = j->o->kind == ARTIFACT_OBJ ? 0 : parts(j->p, part);
   for (; n < j->nobj; n++) obj[n] = j->obj[n];
   if (j->p->weights) obj[n++] = elf_weights(fmt("%s_weights", j->o->name), (uint64_t)j->p->weights, true);
   if (j->o->kind != ARTIFACT_OBJ) obj[n++] = core_blob();
-  if (j->o->kind != ARTIFACT_OBJ && calls_host_ops(j->p)) obj[n++] = host_blob();
-  if (j->o->kind != ARTIFACT_OBJ && calls_openblas(j->p)) obj[n++] = openblas_blob();
+  for (int i = 0; i < nparts; i++) obj[n++] = part[i].blob;
   if (j->o->kind == ARTIFACT_EXE) obj[n++] = main_blob();
   LinkJob l = {j->o->kind,
                linker_find(j->o->linker, &j->why),

@@ -56,7 +56,7 @@ bool link_run(const LinkJob *, const char **why);
 
 /* carried inside the compiler (blob.S) */
 extern const char tenon_rt_core[], tenon_rt_core_end[], tenon_rt_host[], tenon_rt_host_end[], tenon_rt_main[], tenon_rt_main_end[];
-extern const char tenon_rt_openblas[], tenon_rt_openblas_end[];
+extern const char tenon_rt_openblas[], tenon_rt_openblas_end[], tenon_rt_image[], tenon_rt_image_end[];
 extern const char tenon_rt_imports[];
 
 /* sha256.c */
