@@ -572,7 +572,7 @@ bool lower_eval_node(Node *n, Tensor **out) {
   }
   Graph one = {.name = sym("fold"), .first = n, .last = n, .out = n->out, .nout = 0};
   for (int o = 0; o < n->nout; o++)
-    if (n->out[o]) vinfo(n->out[o])->must_root = true;
+    if (n->out[o]) vinfo(n->out[o])->must_root = vinfo(n->out[o])->loaded = true; // its symbols stand for what is computed here
   p->out = NEWN(HIo, n->nout + 1);
   for (int o = 0; o < n->nout; o++) {
     if (!n->out[o]) continue;
