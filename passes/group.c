@@ -360,7 +360,7 @@ void group_graph(Lower *L, Graph *g) {
   for (Node *n = g->last; n; n = n->prev) {
     for (int r = 0; r < n->nregion; r++) captured(n->region[r]);
     if (inlines(n) || (folds(L, n) && lowering(n) && lowering(n)->fold)) {
-      for (int o = 0; o < n->nout; o++)
+      for (int o = n->nout - 1; o >= 0; o--) // a later result may read an earlier one: MaxPool's indices the maximum
         if (n->out[o]) decide(L, n->out[o]);
       continue;
     }
