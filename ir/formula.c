@@ -6,6 +6,10 @@
 // f32 x. A value keeps the storage dtype it came from, so that u64 divides, compares and shifts unsigned.
 // The result has the register type of `out`; integers are wrapped to it; f16, bf16 and smaller floats are left unrounded, because a fused
 // chain keeps f32: who stores them rounds. A formula is part of the compiler: an error in one is a bug().
+//
+// ex_formula_derivative evaluates the same text over pairs of a value and its derivative (forward mode; Griewank and Walther, "Evaluating
+// Derivatives", 2008, chapter 3). Where a function has a kink its right derivative counts, on both sides of every comparison that a row
+// writes around a kink: so a smooth function that is written in pieces (sigmoid by exp(-abs(x))) has its derivative at the seam, too.
 #include "math.h"
 #include <ctype.h>
 #include <math.h>
@@ -16,12 +20,14 @@ typedef struct Val {
   Ex *e;
   DType storage;
   bool literal; // a number in the text
+  Ex *d;        // derivative with respect to Parser.by, of e's type; NULL: none, or not asked for
 } Val;
 typedef struct Parser {
   const char *text, *p;
   DType out;
   Ex *(*names)(const char *, DType *, void *);
   void *u;
+  const char *by; // the name to differentiate by, or NULL
   const char *let[16];
   Val val[16];
   int nlet;
@@ -33,12 +39,13 @@ static _Noreturn void wrong(const Parser *q, const char *what) { bug("formula \"
 
 static bool is_float(DType t) { return t == DT_F32 || t == DT_F64; }
 static bool weak(Val v, Val other) { return v.literal || (ex_is_const(v.e) && !ex_is_const(other.e)); }
-static Val value(Ex *e, DType storage) { return (Val){e, storage, false}; }
+static Val value(Ex *e, DType storage) { return (Val){e, storage, false, NULL}; }
 
 static Val cast(Val v, DType t) {
   if (v.e->type == t) return v;
-  if (ex_is_const(v.e) && is_float(v.e->type) && is_float(t)) return (Val){ex_f(t, v.e->f), t, v.literal};
-  return (Val){ex_cast_from(v.storage, t, v.e), t, v.literal};
+  Ex *d = v.d && is_float(t) ? ex_cast(t, v.d) : NULL;
+  if (ex_is_const(v.e) && is_float(v.e->type) && is_float(t)) return (Val){ex_f(t, v.e->f), t, v.literal, d};
+  return (Val){ex_cast_from(v.storage, t, v.e), t, v.literal, d};
 }
 
 static DType common(const Parser *q, Val a, Val b) {
@@ -66,6 +73,86 @@ static DType unify(const Parser *q, Val *a, Val *b) { // returns the storage dty
 }
 
 static Val to_bool(Val v) { return value(ex_cast(DT_BOOL, v.e), DT_BOOL); }
+
+/* ---- derivatives ---- */
+
+// Of a function f(x, y) with the result r, as formulas; NULL: it has none, or it is 0 wherever it has one.
+typedef struct Slope {
+  const char *fn, *by_x, *by_y;
+} Slope;
+static const Slope slopes[] = {
+    {"add", "1", "1"},
+    {"sub", "1", "-1"},
+    {"mul", "y", "x"},
+    {"div", "1/y", "-r/y"},
+    {"fmod", "1", "-trunc(x/y)"},
+    {"min", "x < y ? 1 : 0", "x < y ? 0 : 1"},
+    {"max", "x < y ? 0 : 1", "x < y ? 1 : 0"},
+    {"pow", "y*pow(x, y - 1)", "x > 0 ? r*log(x) : 0"},
+    {"atan2", "y/(x*x + y*y)", "-x/(x*x + y*y)"},
+    {"abs", "x < 0 ? -1 : 1", NULL},
+    {"neg", "-1", NULL},
+    {"exp", "r", NULL},
+    {"exp2", "0.6931471805599453*r", NULL},
+    {"expm1", "r + 1", NULL},
+    {"log", "1/x", NULL},
+    {"log1p", "1/(1 + x)", NULL},
+    {"log2", "1.4426950408889634/x", NULL},
+    {"log10", "0.4342944819032518/x", NULL},
+    {"sqrt", "0.5/r", NULL},
+    {"rsqrt", "-0.5*r/x", NULL},
+    {"recip", "-r*r", NULL},
+    {"reciprocal", "-r*r", NULL},
+    {"sin", "cos(x)", NULL},
+    {"cos", "-sin(x)", NULL},
+    {"tan", "1 + r*r", NULL},
+    {"asin", "rsqrt(1 - x*x)", NULL},
+    {"acos", "-rsqrt(1 - x*x)", NULL},
+    {"atan", "1/(1 + x*x)", NULL},
+    {"sinh", "cosh(x)", NULL},
+    {"cosh", "sinh(x)", NULL},
+    {"tanh", "1 - r*r", NULL},
+    {"asinh", "rsqrt(1 + x*x)", NULL},
+    {"acosh", "rsqrt(x*x - 1)", NULL},
+    {"atanh", "1/(1 - x*x)", NULL},
+    {"erf", "1.1283791670955126*exp(-x*x)", NULL},
+    {"sigmoid", "r*(1 - r)", NULL},
+    {"softplus", "sigmoid(x)", NULL},
+    {"floor", NULL, NULL},
+    {"ceil", NULL, NULL},
+    {"trunc", NULL, NULL},
+    {"rint", NULL, NULL},
+    {"round", NULL, NULL},
+    {"sign", NULL, NULL},
+};
+
+static Ex *slope_name(const char *id, DType *storage, void *u) {
+  Ex **xyr = u, *e = id[0] == 'x' ? xyr[0] : id[0] == 'y' ? xyr[1] : id[0] == 'r' ? xyr[2] : NULL;
+  if (e) *storage = e->type;
+  return e;
+}
+static Ex *plus(Ex *a, Ex *b) { return a && b ? ex_op(S_add, a, b, NULL) : a ? a : b; }
+// of r = fn(v..), by the chain rule
+static Ex *chain(Parser *q, const char *fn, Ex *r, int n, const Val *v) {
+  Ex *sum = NULL, *xyr[3] = {v[0].e, n > 1 ? v[1].e : NULL, r};
+  for (int i = 0; i < n; i++) {
+    if (!v[i].d || !is_float(r->type)) continue;
+    const Slope *s = slopes;
+    while (s < slopes + sizeof slopes / sizeof *slopes && strcmp(s->fn, fn) != 0) s++;
+    if (s == slopes + sizeof slopes / sizeof *slopes || i > 1) wrong(q, fmt("no derivative of %s", fn));
+    const char *text = i ? s->by_y : s->by_x;
+    if (!text) continue;
+    Ex *factor = ex_formula(text, r->type, slope_name, xyr);
+    sum = plus(sum, ex_is_const(factor) && factor->f == 1 ? v[i].d : ex_op(S_mul, factor, v[i].d, NULL));
+  }
+  return sum;
+}
+// c ? a : b
+static Ex *chosen(Ex *c, Val a, Val b) {
+  if (!a.d && !b.d) return NULL;
+  Ex *zero = ex_f((a.d ? a.d : b.d)->type, 0);
+  return ex_op(S_select, c, a.d ? a.d : zero, b.d ? b.d : zero);
+}
 
 /* ---- operators ---- */
 
@@ -113,7 +200,7 @@ static Val apply(Parser *q, const Operator *o, Val a, Val b) {
   if (a.e->type == DT_BOOL && !logic) a = cast(a, DT_I32), b = cast(b, DT_I32), storage = DT_I32;
   Ex *r = ex_call(o->fn, storage, 2, o->swap ? (Ex *[]){b.e, a.e} : (Ex *[]){a.e, b.e});
   if (!r) wrong(q, "operand types");
-  return o->compare ? value(r, DT_BOOL) : (Val){r, storage, literal};
+  return o->compare ? value(r, DT_BOOL) : (Val){r, storage, literal, chain(q, o->fn, r, 2, (Val[]){a, b})};
 }
 
 /* ---- the grammar ---- */
@@ -125,7 +212,7 @@ static Val number(Parser *q) {
   double d = strtod(q->p, &end);
   bool whole = strcspn(q->p, ".eE") >= (size_t)(end - q->p);
   if (end == q->p) wrong(q, "a value expected");
-  Val v = {whole ? ex_i(DT_I64, strtoll(q->p, NULL, 0)) : ex_f(DT_F64, d), whole ? DT_I64 : DT_F64, true};
+  Val v = {whole ? ex_i(DT_I64, strtoll(q->p, NULL, 0)) : ex_f(DT_F64, d), whole ? DT_I64 : DT_F64, true, NULL};
   q->p = end;
   return v;
 }
@@ -139,7 +226,8 @@ static Val call(Parser *q, const char *fn) {
     v[n++] = ternary(q);
   } while (eat(q, ","));
   need(q, ")");
-  if (strcmp(fn, "T") == 0 && n == 1) return value(ex_cast_storage(v[0].storage, q->out, v[0].e), q->out);
+  if (strcmp(fn, "T") == 0 && n == 1)
+    return (Val){ex_cast_storage(v[0].storage, q->out, v[0].e), q->out, false, cast(v[0], dtypes[q->out].reg).d};
   bool select = strcmp(fn, "select") == 0 && n == 3, random = strcmp(fn, "normal") == 0 || strcmp(fn, "uniform") == 0;
   if (select) v[0] = to_bool(v[0]);
   DType storage = n == 1 ? v[0].storage : random ? q->out : DT_NONE;
@@ -151,19 +239,22 @@ static Val call(Parser *q, const char *fn) {
   if (!r) wrong(q, fmt("no function %s of %d arguments", fn, n));
   bool literal = true;
   for (int i = 0; i < n; i++) literal = literal && v[i].literal;
-  return (Val){r, r->type == dtypes[storage].reg ? storage : r->type, literal && !random};
+  Ex *d = select ? chosen(a[0], v[1], v[2]) : chain(q, fn, r, n, v);
+  return (Val){r, r->type == dtypes[storage].reg ? storage : r->type, literal && !random, d};
 }
 
 static Val identifier(Parser *q, const char *id) {
   for (int i = q->nlet - 1; i >= 0; i--)
     if (strcmp(q->let[i], id) == 0) return q->val[i];
-  if (strcmp(id, "inf") == 0) return (Val){ex_f(DT_F64, INFINITY), DT_F64, true};
-  if (strcmp(id, "nan") == 0) return (Val){ex_f(DT_F64, NAN), DT_F64, true};
+  if (strcmp(id, "inf") == 0) return (Val){ex_f(DT_F64, INFINITY), DT_F64, true, NULL};
+  if (strcmp(id, "nan") == 0) return (Val){ex_f(DT_F64, NAN), DT_F64, true, NULL};
   DType storage = DT_NONE;
   Ex *e = q->names(id, &storage, q->u);
   if (!e) wrong(q, fmt("unknown name %s", id));
   if (storage == DT_NONE || dtypes[storage].reg != e->type) storage = e->op == S_LOAD ? e->buf->dtype : e->type;
-  return value(e, storage);
+  Val v = value(e, storage);
+  if (q->by && is_float(e->type) && strcmp(id, q->by) == 0) v.d = ex_f(e->type, 1);
+  return v;
 }
 
 static const char *word(Parser *q) {
@@ -188,12 +279,12 @@ static Val unary(Parser *q) {
     Val v = unary(q);
     if (v.literal && v.e->type == DT_I64 && v.e->i == 0) return v;
     if (v.e->type == DT_BOOL) v = cast(v, DT_I32);
-    return (Val){ex_op(S_neg, v.e, NULL, NULL), v.storage, v.literal};
+    return (Val){ex_op(S_neg, v.e, NULL, NULL), v.storage, v.literal, v.d ? ex_op(S_neg, v.d, NULL, NULL) : NULL};
   }
   if (eat(q, "!")) return value(ex_op(S_not, to_bool(unary(q)).e, NULL, NULL), DT_BOOL);
   if (!eat(q, "~")) return primary(q);
   Val v = unary(q);
-  return (Val){ex_op(S_not, v.e, NULL, NULL), v.storage, v.literal};
+  return (Val){ex_op(S_not, v.e, NULL, NULL), v.storage, v.literal, NULL};
 }
 
 static Val binary(Parser *q, int level) {
@@ -213,7 +304,8 @@ static Val ternary(Parser *q) {
   Val b = ternary(q);
   bool literal = a.literal && b.literal;
   DType storage = unify(q, &a, &b);
-  return (Val){ex_op(S_select, to_bool(c).e, a.e, b.e), storage, literal};
+  Ex *cond = to_bool(c).e;
+  return (Val){ex_op(S_select, cond, a.e, b.e), storage, literal, chosen(cond, a, b)};
 }
 
 static void lets(Parser *q) {
@@ -232,12 +324,22 @@ static void lets(Parser *q) {
   }
 }
 
+static Val evaluate(Parser *q) {
+  lets(q);
+  Val v = ternary(q);
+  blanks(q);
+  if (*q->p) wrong(q, "end expected");
+  return cast(v, dtypes[q->out].reg);
+}
+
 Ex *ex_formula(const char *text, DType out, Ex *(*names)(const char *id, DType *storage, void *u), void *u) {
   Parser q = {.text = text, .p = text, .out = out, .names = names, .u = u};
-  lets(&q);
-  Val v = ternary(&q);
-  blanks(&q);
-  if (*q.p) wrong(&q, "end expected");
-  Ex *e = cast(v, dtypes[out].reg).e;
+  Ex *e = evaluate(&q).e;
   return dtypes[out].is_int ? ex_round(out, e) : e;
+}
+
+Ex *ex_formula_derivative(const char *text, const char *by, DType out, Ex *(*names)(const char *id, DType *storage, void *u), void *u) {
+  Parser q = {.text = text, .p = text, .out = out, .names = names, .u = u, .by = by};
+  Ex *d = evaluate(&q).d;
+  return d ? d : ex_num(dtypes[out].reg, 0);
 }

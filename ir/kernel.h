@@ -104,6 +104,9 @@ Ex *ex_subst(Ex *, int n, Atom *const *v, IExpr *const *by);    // in all indice
 // The formula parser (formula.c): "x < 0 ? alpha*x : x". names resolves identifiers (NULL: unknown, a bug) and says as
 // which dtype the value is stored (for unsigned arithmetic); T(..) casts to `out`. Narrow integers come wrapped, f16 and such unrounded.
 Ex *ex_formula(const char *text, DType storage_out, Ex *(*names)(const char *id, DType *storage, void *u), void *u);
+// d text / d by, in the register type of storage_out; kinks count from the right. `by` is one of the names
+Ex *ex_formula_derivative(const char *text, const char *by, DType storage_out, Ex *(*names)(const char *id, DType *storage, void *u),
+                          void *u);
 
 /* ---- stages ---- */
 typedef enum AxisKind { AXIS_SPATIAL, AXIS_REDUCE, AXIS_ORDERED } AxisKind;

@@ -99,6 +99,11 @@ const Op *op_find(const char *domain, const char *name) {
   return NULL;
 }
 
+const Op *op_spelled(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return dot ? op_find(fmt("%.*s", (int)(dot - name), name), dot + 1) : op_find("", name);
+}
+
 const AttrRow *op_attr(const Op *op, const char *name) {
   for (int k = 0; k < op->nattr; k++)
     if (!strcmp(op->attr[k].name, name)) return &op->attr[k];

@@ -47,6 +47,7 @@ typedef struct Op {
 } Op;
 extern const Op *const ops;                              // ops[OP_Add]
 const Op *op_find(const char *domain, const char *name); // NULL: not in the table. "ai.onnx" and "" are one domain
+const Op *op_spelled(const char *name);                  // "Name" or "domain.Name"; NULL: not in the table
 const AttrRow *op_attr(const Op *, const char *name);
 
 // One operand of a signature. letter 0: there is no such operand. A variadic operand stands for all from its place on.

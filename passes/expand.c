@@ -44,8 +44,9 @@ void cannot(const B *b, const char *format, ...) {
   fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(b->at ? b->at : b->like), "%s", text);
 }
 
-// Expands n; what it became may hold EXPAND rows again, so the walk goes on at the first new node.
-static Node *expand_node(Node *n) {
+bool is_composite(const Node *n) { return builders[n->op->id] != NULL; }
+
+Node *expand_node(Node *n) {
   Graph *g = n->graph;
   Node *before = n->prev;
   B b = {g, n, n};

@@ -40,6 +40,10 @@ static inline Value *where(const B *b, Value *c, Value *x, Value *y) { return op
 Value *add_opt(const B *, Value *x, Value *y); // x + y, or the one that is there; NULL if none
 Value *and_opt(const B *, Value *x, Value *y); // likewise, on bools
 
+/* ---- one node (expand.c) ---- */
+bool is_composite(const Node *); // has it a builder?
+Node *expand_node(Node *);       // expands it; returns the first new node, because what it became may be composite again
+
 /* ---- strings (expand_strings.c) ---- */
 bool is_string_view(const Node *);
 void expand_string_view(const B *);

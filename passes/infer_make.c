@@ -9,6 +9,15 @@ static void copy_side(Node *n, const Value *from) {
   to->length = x->length, to->item = x->item, to->nitem = x->nitem;
 }
 
+// Of which op is it the derivative: one whose formula is known, by one of its operands
+void shape_derivative(Node *n) {
+  const Op *of = op_spelled(fmt("%.*s", (int)attr_str(n, "of").n, attr_str(n, "of").p));
+  int64_t by = attr_int(n, "by");
+  if (!of || of->family != FAMILY_ELEM || of->nin < 0) wrong(n, "attribute of names no op with a formula");
+  if (by < 0 || by > 3 || !node_in(n, (int)by)) wrong(n, "attribute by names no operand");
+  out_sig(n, 0, dims_of(n->in[4]));
+}
+
 void shape_same(Node *n) {
   Value *x = n->in[0];
   if (n->op->id == OP_Identity) out_type(n, 0, x->type);

@@ -295,3 +295,14 @@ Ex *pull_elem_node(Lower *L, Node *n, int out, IExpr *const *idx) {
   if (L->opt && L->opt->math == MATH_STRICT && dtypes[t->dtype].is_float && dtypes[t->dtype].bits < 32) e = ex_round(t->dtype, e);
   return e;
 }
+
+// Derivative: the adjoint g of an ELEM op's result, times the slope of that op's formula by one of its operands
+Ex *index_derivative(Lower *, Node *, int, IExpr *const *);
+Ex *index_derivative(Lower *L, Node *n, int out, IExpr *const *idx) {
+  const Type *t = n->out[out]->type;
+  Names N = {.L = L, .n = n, .rank = t->rank, .idx = idx, .out = t};
+  const char *formula = op_spelled(fmt("%.*s", (int)attr_str(n, "of").n, attr_str(n, "of").p))->how,
+             *by = fmt("%c", "xyzw"[attr_int(n, "by")]);
+  Ex *slope = ex_formula_derivative(formula, by, t->dtype, resolve, &N);
+  return ex_op(S_mul, pull_broadcast(L, n->in[4], t->rank, idx, t), slope, NULL);
+}
