@@ -85,7 +85,7 @@ static void fresh_vars(const Value *v, IExpr **var) {
 static void expand_at(Lower *L, Group *g, Value *owner, Value *v, IExpr *const *idx) {
   L->rec_group = g, L->rec_owner = owner, L->node = v->def;
   L->rec_depth = vinfo(v)->where == RES_INLINE ? vinfo(v)->depth : 0;
-  if (!v->elem || vinfo(v)->loaded) pull_elem_node(L, v->def, v->out, idx);
+  if (!elems_known(v)) pull_elem_node(L, v->def, v->out, idx);
 }
 
 // The loop variables of a group: those its members store at. A fold prefers them for its own reduce axes, so that the stages of a row

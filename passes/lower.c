@@ -273,7 +273,7 @@ static void emit_member(Lower *L, Value *v) {
   Ex *acc = NULL, *val;
   L->node = v->def;
   if (v->def->op->family == FAMILY_FOLD || v->def->op->family == FAMILY_FOLDN) val = emit_fold(L, v, ax, nax, dim, &acc);
-  else val = v->elem && !i->loaded ? pull(L, v, i->var) : pull_elem_node(L, v->def, v->out, i->var);
+  else val = elems_known(v) ? pull(L, v, i->var) : pull_elem_node(L, v->def, v->out, i->var);
   if (i->where == RES_ROOT) {
     kernel_stage(L->k, sym_fmt("out%d", L->k->nstage), C_SET, lower_out(L, v), nax, ax, spatial, i->var, val);
   } else if (val == acc) { // the accumulator itself serves

@@ -83,6 +83,7 @@ Ex *pull_guarded(Lower *, Value *, IExpr *const *idx, int n, IExpr *const *ge0, 
 IExpr *pull_index(Lower *, Value *, IExpr *const *idx, IExpr *size, bool wrap_negative);        // v[idx] as an index in 0..size-1, checked
 IExpr *pull_scalar_index(Lower *, Value *,
                          int64_t i); // element i of a small integer value as an index expression: known value, constant, or program symbol
+bool elems_known(Value *);           // does pull take the elements from their expressions?
 Ex *pull_elem_node(Lower *, Node *, int out, IExpr *const *idx); // a node of family ELEM or INDEX at one index
 
 /* ---- what a fold is ---- */

@@ -50,6 +50,17 @@ static Ex *known_element(Lower *L, Value *v, IExpr *const *idx) {
   return e;
 }
 
+static void note_wild(Atom *a, void *found) { *(bool *)found |= a->kind == ATOM_SYM && a->of && a->lo <= -IX_INF; }
+
+// Are the elements to be taken from their expressions? What the host loads is read whole where it was loaded, and so is all that is
+// computed from 64-bit numbers of any size: index expressions neither wrap nor hold the greatest of them. Sizes never need those.
+bool elems_known(Value *v) {
+  bool wild = false;
+  if (!v->elem || v->data || vinfo(v)->loaded) return false;
+  for (int i = 0; v->def && i < (v->splat ? v->nelem > 0 : v->nelem); i++) ix_atoms(v->elem[i], note_wild, &wild);
+  return !wild;
+}
+
 static Ex *constant_element(Value *v, int64_t i) {
   DType r = reg_of(v);
   if (r == DT_F32 || r == DT_F64) return ex_f(r, tensor_float(v->data, i));
@@ -89,7 +100,7 @@ Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
     fail(EXIT_UNSUPPORTED, "lower.dtype", L->node ? node_where(L->node) : NOWHERE, "a kernel cannot read a value of type %s",
          type_str(v->type));
   if (v->data && tensor_count(v->data) == 1 && v->type->dtype != DT_C64 && v->type->dtype != DT_C128) return constant_element(v, 0);
-  if (v->elem && !v->data && !vinfo(v)->loaded) return known_element(L, v, idx); // what is loaded for the host is read whole here
+  if (elems_known(v)) return known_element(L, v, idx);
   if (L->record) return record(L, v, idx);
   VInfo *i = vinfo(v);
   if (i->where == RES_TEMP) { // a temp has only the axes whose extent is not 1
