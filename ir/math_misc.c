@@ -14,18 +14,31 @@ Ex *ex_sign(Ex *x) { // of NaN and zeros: itself
   return sel(lt(zero, x), num(x->type, 1), sel(lt(x, zero), minus, is_float(x) ? x : zero));
 }
 
-// One division finds the quotient's upper digits; its rounding makes the remainder at most one divisor wrong on each side, which the
-// two corrections repair. Large quotients take three steps, each by a whole multiple that fma subtracts exactly enough.
-static Ex *remainder_step(Ex *a, Ex *b) {
+// a, both sides positive, less a whole multiple of b that fma subtracts exactly: what is left has at most half the bits of the quotient
+// that a had, but may be on the other side of 0, which *below remembers.
+static Ex *remainder_step(Ex *a, Ex *b, Ex **below) {
   Ex *q = ex_op(S_trunc, div2(a, b), NULL, NULL), *r = fma3(neg(q), b, a);
-  return sel(lt(r, num(a->type, 0)), add(r, b), r);
+  *below = ne(*below, lt(r, num(a->type, 0)));
+  return abs1(r);
+}
+
+// Exact: float32 has quotients below 2^277, which six steps of 53 bits take apart in double; double's are first brought below 2^100 by
+// multiples of the divisor that are powers of two.
+static Ex *rest_of(Ex *a, Ex *b, bool wide) {
+  Ex *below = ex_i(DT_BOOL, 0), *r = a;
+  for (int j = wide ? 20 : 0; j >= 0; j--) {
+    Ex *big = mul(mul(b, num(DT_F64, ldexp(1, 50 * j))), num(DT_F64, ldexp(1, 50 * j))), *was = below, *t = r;
+    for (int i = 0; i < (wide ? 2 : 6); i++) t = remainder_step(t, big, &below);
+    if (!j) r = t;
+    else below = ne(was, and2(le(big, r), ne(was, below))), r = sel(le(big, r), t, r);
+  }
+  return sel(and2(below, ne(r, num(DT_F64, 0))), sub(b, r), r);
 }
 
 Ex *ex_fmod(Ex *x, Ex *y) {
   if (!is_float(x)) return ex_op(S_irem, x, y, NULL);
-  Ex *a = abs1(x), *b = abs1(y), *r = a, *inf = num(x->type, INFINITY);
-  for (int i = 0; i < 3; i++) r = remainder_step(r, b);
-  r = sel(le(b, r), sub(r, b), r);
+  Ex *a = abs1(x), *b = abs1(y), *inf = num(x->type, INFINITY);
+  Ex *r = ex_cast(x->type, rest_of(ex_cast(DT_F64, a), ex_cast(DT_F64, b), x->type == DT_F64));
   return copysign2(sel(and2(lt(a, inf), eq(b, inf)), a, r), x);
 }
 

@@ -27,7 +27,8 @@ static Value *size_as_float(const B *b, const Sampler *s, int a) { return cast(b
 static Value *reflected(const B *b, const Sampler *s, int a, Value *x) {
   Value *n = size_as_float(b, s, a), *lo = num_like(b, x, s->corners ? 0 : -0.5);
   Value *span = s->corners ? sub(b, n, num_like(b, x, 1)) : n, *twice = add(b, span, span);
-  Value *d = op2_int(b, OP_Mod, op1(b, OP_Abs, sub(b, x, lo)), twice, "fmod", 1);
+  Value *far = op1(b, OP_Abs, sub(b, x, lo)), *turns = op1(b, OP_Floor, quo(b, far, twice));
+  Value *d = op1(b, OP_Abs, sub(b, far, mul(b, twice, turns)));
   Value *y = add(b, lo, where(b, op2(b, OP_Greater, d, span), sub(b, twice, d), d));
   return where(b, op2(b, OP_Greater, span, num_like(b, x, 0)), y, num_like(b, x, 0)); // one cell, aligned: it is all there is
 }

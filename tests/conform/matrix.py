@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 import zlib
 from pathlib import Path
 
@@ -94,7 +95,11 @@ def serve(pipe, cases, args, scratch):
         if job is None:
             return
         names, with_ort = job
-        verdicts = court.try_cases([cases[n] for n in names], with_ort)
+        try:
+            verdicts = court.try_cases([cases[n] for n in names], with_ort)
+        except Exception:  # a mistake of these scripts, not of anybody's answer
+            pipe.send(("broken", f"{names}\n{traceback.format_exc()}"))
+            return
         pipe.send(("done", [vars(v) for v in verdicts]))
 
 
@@ -103,10 +108,13 @@ class Hand:
 
     def __init__(self, cases, args):
         self.cases, self.args, self.scratch, self.process, self.job = cases, args, Path(tempfile.mkdtemp(prefix="matrix")), None, None
+        self.lives = 0
 
     def start(self):
         self.pipe, other = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("fork").Process(target=serve, args=(other, self.cases, self.args, self.scratch), daemon=True)
+        self.lives += 1
+        (self.scratch / str(self.lives)).mkdir()
+        self.process = multiprocessing.get_context("fork").Process(target=serve, args=(other, self.cases, self.args, self.scratch / str(self.lives)), daemon=True)
         self.process.start()
         other.close()
         self.done = 0
@@ -130,6 +138,8 @@ class Hand:
             what, value = self.pipe.recv()
         except (EOFError, ConnectionResetError):
             return self.died("crash")
+        if what == "broken":
+            raise SystemExit(value)
         if what == "stage":
             self.stage, self.since = value, time.monotonic()
             return None

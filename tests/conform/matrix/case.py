@@ -27,7 +27,8 @@ class Case:
     const: tuple = ()    # inputs that are initializers
     dims: str = ""       # "": static; "size": dims of one extent share a symbol; "own": a symbol for each dim
     ulp: float = 0       # what may differ from a referee: ulp steps of the expected value ..
-    frac: float = 0      # .. and this fraction of the greatest expected magnitude
+    frac: float = 0      # .. and this fraction of the greatest expected magnitude ..
+    atol: float = 0      # .. and so much
     signed: bool = False # -0 is not 0
     ort: bool = True     # ask ONNX Runtime
     ref: bool = True     # ask onnx.reference

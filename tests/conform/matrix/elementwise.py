@@ -11,6 +11,8 @@ UNARY = {"Abs": 0, "Neg": 0, "Sign": 0, "Floor": 0, "Ceil": 0, "Round": 0, "Sqrt
          "ThresholdedRelu": 0, "HardSigmoid": 2, "HardSwish": 4, "Mish": 12, "Gelu": 12, "Swish": 8, "Shrink": 1}
 BINARY = {"Add": 0, "Sub": 0, "Mul": 0, "Div": 0, "Pow": 8, "Mod": 2, "PRelu": 1, "Equal": 0, "Less": 0, "LessOrEqual": 0, "Greater": 0, "GreaterOrEqual": 0,
           "And": 0, "Or": 0, "Xor": 0, "BitwiseAnd": 0, "BitwiseOr": 0, "BitwiseXor": 0, "SwiGLU": 8}
+# Where formulas cancel: what may differ absolutely, in units of the type's epsilon.
+CANCELS = {"Gelu": 16, "Sigmoid": 1, "Sin": 1, "Cos": 1, "Mish": 4, "Elu": 4, "Selu": 4, "Celu": 4, "Swish": 8, "SwiGLU": 32, "HardSwish": 2, "HardSigmoid": 1, "Softplus": 1, "Erf": 1, "Tanh": 1}
 VARIADIC = {"Max": 0, "Min": 0, "Sum": 1, "Mean": 2}
 ATTRS = {"LeakyRelu": [{}, {"alpha": 0.3}], "Elu": [{}, {"alpha": 2.5}], "Selu": [{}, {"alpha": 2.0, "gamma": 0.5}], "Celu": [{}, {"alpha": 0.4}],
          "ThresholdedRelu": [{}, {"alpha": -0.5}], "HardSigmoid": [{}, {"alpha": 0.5, "beta": 0.25}], "Gelu": [{}, {"approximate": "tanh"}],
@@ -22,6 +24,12 @@ PAIRS = [((17,), (17,)), ((3, 5), (5,)), ((2, 3, 37), (2, 1, 37)), ((), (3, 4)),
 def room(ulp, dtype):
     """Steps of the type's own: a narrow type rounds once what was computed in float32."""
     return ulp if dtype in (np.float32, np.float64) or not ulp else 1
+
+
+def near(op, dtype):
+    if kind(dtype) != "float":
+        return {}
+    return dict(ulp=room({**UNARY, **BINARY}[op], dtype), atol=CANCELS.get(op, 0) * 2.0 ** -mantissa(dtype))
 
 
 def shapes_for(dtype, all_of=SHAPES):
@@ -48,7 +56,7 @@ def unary():
                             name = f"{op}/{s.since_version}/{short(dtype)}/{label(shape)}{'/' + dims if dims else ''}{f'/a{n}' if n else ''}"
                             r = rng(name)
                             x = wide(r, dtype, shape) if safe(op, dtype) else ordinary(r, dtype, shape)
-                            yield Case(name, op, s.since_version, [x], attrs, ulp=room(ulp, dtype), dims=dims, signed=op in ("Identity", "Neg", "Abs"), want=rule_unary(op, x))
+                            yield Case(name, op, s.since_version, [x], attrs, **near(op, dtype), dims=dims, signed=op in ("Identity", "Neg", "Abs"), want=rule_unary(op, x))
 
 
 def rule_unary(op, x):
@@ -96,7 +104,7 @@ def binary():
                     if op == "Mod" and kind(dtype) == "float" and not n:
                         continue  # fmod=0 takes integers
                     for a, b in shapes_for(dtype, PAIRS):
-                        if old and a != b or op == "PRelu" and len(a) < len(b):
+                        if old and a != b or op == "PRelu" and np.broadcast_shapes(a, b) != a or op == "SwiGLU" and a != b:
                             continue
                         for dims, const in (("", ()), ("size", ()), ("own", ()), ("", (1,))):
                             if dims and not a and not b or dims == "own" and (1 not in a + b or op == "PRelu") or const and dtype not in (np.float32, np.int32):
@@ -104,7 +112,7 @@ def binary():
                             name = f"{op}/{s.since_version}/{short(dtype)}/{label(a)}_{label(b)}{'/' + dims if dims else ''}{'/const' if const else ''}{f'/a{n}' if n else ''}"
                             x, y = operands(op, rng(name), dtype, a, b)
                             want = integer_rule(op, x, y, n)
-                            yield Case(name, op, s.since_version, [x, y], attrs, ulp=room(ulp, dtype), dims=dims, const=const, want=want, ort=want is None, ref=want is None)
+                            yield Case(name, op, s.since_version, [x, y], attrs, **near(op, dtype), dims=dims, const=const, want=want, ort=want is None, ref=want is None)
 
 
 def variadic():

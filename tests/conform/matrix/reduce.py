@@ -1,7 +1,7 @@
 """Folds over axes: Reduce*, ArgMax and ArgMin, running folds, softmax and its like, global pools."""
 import numpy as np
 
-from .case import Case, allowed, kind, label, ordinary, rng, short, versions, wide
+from .case import Case, allowed, kind, label, mantissa, ordinary, rng, short, versions, wide
 
 FOLDS = {"ReduceSum": 0, "ReduceMean": 1, "ReduceMax": 0, "ReduceMin": 0, "ReduceProd": 0, "ReduceL1": 0, "ReduceL2": 2, "ReduceSumSquare": 0,
          "ReduceLogSum": 4, "ReduceLogSumExp": 6}
@@ -23,7 +23,7 @@ def close(op, dtype, size):
     if kind(dtype) != "float" or op in ("ReduceMax", "ReduceMin"):
         return {}
     narrow = dtype not in (np.float32, np.float64)
-    return dict(ulp=FOLDS[op] + (4 if size > 1 else 1) if not narrow else 2, frac=(2e-6 if dtype == np.float32 else 1e-14 if not narrow else 0) if size > 1 else 0)
+    return dict(ulp=FOLDS[op] + (4 if size > 1 else 1) if not narrow else 2, frac=(2e-6 if dtype == np.float32 else 1e-14 if not narrow else 4 * 2.0 ** -mantissa(dtype)) if size > 1 else 0)
 
 
 def folds():
@@ -97,7 +97,7 @@ def rows():
                         name = f"{op}/{s.since_version}/{short(dtype)}/{label(shape)}/{axis}{dims and '/' + dims}"
                         x = ordinary(rng(name), dtype, shape)
                         narrow = dtype not in (np.float32, np.float64)
-                        yield Case(name, op, s.since_version, [x], {} if axis is None else {"axis": axis}, dims=dims, **({} if op == "Hardmax" else dict(ulp=2 if narrow else 16, frac=1e-6)))
+                        yield Case(name, op, s.since_version, [x], {} if axis is None else {"axis": axis}, dims=dims, ref=s.since_version >= 13, **({} if op == "Hardmax" else dict(ulp=2 if narrow else 16, frac=1e-6)))
     for s in versions("LpNormalization"):
         for dtype in allowed(s, 0):
             for shape, axis in [((17,), 0), ((3, 37), 1), ((2, 3, 5), -2), ((2, 3, 5), 0)]:
@@ -117,7 +117,9 @@ def pools():
                             name = f"{op}/{s.since_version}/{short(dtype)}/{label(shape)}/{p}{dims and '/' + dims}"
                             attrs = {} if p is None else {"p": float(p) if s.since_version < 2 else p}
                             tol = {} if op == "GlobalMaxPool" else dict(ulp=8 if dtype in (np.float32, np.float64) else 2, frac=1e-6 if dtype == np.float32 else 0)
-                            yield Case(name, op, s.since_version, [ordinary(rng(name), dtype, shape)], attrs, dims=dims, **tol)
+                            x = ordinary(rng(name), dtype, shape)
+                            want = [x.max(tuple(range(2, x.ndim)), keepdims=True)] if op == "GlobalMaxPool" else None
+                            yield Case(name, op, s.since_version, [x], attrs, dims=dims, want=want, **tol)
 
 
 def cases():
