@@ -3,7 +3,7 @@
 # Ends with 'N passed, N failed, N skipped'. What a step printed is in build/log/.  ./test.sh STEP.. runs only those steps.
 cd "$(dirname "$0")" || exit 1
 . cmake/packages.sh
-need_packages $BUILD_PACKAGES libcmocka-dev libopenblas0 python3-venv clang-19 clang-format-19 ccache
+need_packages $BUILD_PACKAGES libcmocka-dev libopenblas0 $IMAGE_PACKAGES python3-venv clang-19 clang-format-19 ccache
 export CCACHE_BASEDIR=$PWD
 build=$PWD/build jobs=$(nproc) passed=0 failed=0 skipped=0 began=$SECONDS only=" $* "
 mkdir -p "$build/log"
@@ -73,6 +73,7 @@ step golden golden
 step samples samples
 step gradient $python tests/conform/gradient.py "$build/tenon"
 step opsets $python tests/opsets/run.py "$build/tenon"
+step images $python tests/images.py "$build/tenon"
 step contrib contrib
 step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval

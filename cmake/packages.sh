@@ -12,3 +12,4 @@ need_packages() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 BUILD_PACKAGES="gcc g++ cmake ninja-build llvm-19-dev libzstd-dev zlib1g-dev protobuf-c-compiler libprotobuf-c-dev binutils python3"
+IMAGE_PACKAGES="libturbojpeg0-dev libpng-dev libtiff-dev libwebp-dev libopenjp2-7-dev" # what models with ImageDecoder load; no build needs them

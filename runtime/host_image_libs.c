@@ -27,26 +27,25 @@ typedef struct Turbo {
   void *(*init)(void);
   int (*header)(void *, const uint8_t *, unsigned long, int *w, int *h, int *sampling, int *colours);
   int (*decompress)(void *, const uint8_t *, unsigned long, uint8_t *to, int w, int pitch, int h, int format, int flags);
-  int (*code)(void *);
   char *(*text)(void *);
   int (*destroy)(void *);
 } Turbo;
 static const Library libturbojpeg = {
-    "JPEG",
-    "libturbojpeg.so.0",
-    6,
-    {"tjInitDecompress", "tjDecompressHeader3", "tjDecompress2", "tjGetErrorCode", "tjGetErrorStr2", "tjDestroy"}};
-enum { TJPF_RGB = 0, TJPF_CMYK = 11, TJCS_CMYK = 3, TJCS_YCCK = 4, TJFLAG_LIMITSCANS = 32768, TJERR_WARNING = 0 };
+    "JPEG", "libturbojpeg.so.0", 5, {"tjInitDecompress", "tjDecompressHeader3", "tjDecompress2", "tjGetErrorStr2", "tjDestroy"}};
+enum { TJPF_RGB = 0, TJPF_CMYK = 11, TJCS_CMYK = 3, TJCS_YCCK = 4, TJFLAG_LIMITSCANS = 32768 };
 
-/* A header that names no known sampling is an error to the library, which has told the size by then. A warning is no error, unless the file
-   ends too early. Four colours are inks, written inverted. */
+/* What the library warns of though every pixel is right. Data that is damaged or ends too early is a warning to it too. */
+static bool harmless(const char *warning) {
+  return strstr(warning, "extraneous bytes") || strstr(warning, "JFIF revision") || strstr(warning, "Adobe color") ||
+         strstr(warning, "ICC");
+}
+/* A header that names no known sampling is an error to the library, which has told the size by then. Four colours are inks, inverted. */
 static bool jpeg_with(tn_call *c, const Turbo *f, void *h, Bytes in, Image *im) {
   int w = 0, height = 0, sampling = 0, colours = -1;
   f->header(h, in.p, in.n, &w, &height, &sampling, &colours);
   bool inks = colours == TJCS_CMYK || colours == TJCS_YCCK;
   if (w < 1 || height < 1 || colours < 0 || !image_new(c, im, w, height, inks ? 4 : 3)) return false;
-  if (f->decompress(h, in.p, in.n, im->p, w, (int)im->row, height, inks ? TJPF_CMYK : TJPF_RGB, TJFLAG_LIMITSCANS) &&
-      (f->code(h) != TJERR_WARNING || strstr(f->text(h), "remature end of JPEG")))
+  if (f->decompress(h, in.p, in.n, im->p, w, (int)im->row, height, inks ? TJPF_CMYK : TJPF_RGB, TJFLAG_LIMITSCANS) && !harmless(f->text(h)))
     return false;
   if (inks) image_from_cmyk(im, true);
   return true;
