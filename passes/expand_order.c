@@ -29,3 +29,94 @@ void expand_compress(const B *b) {
   bool axis = attr_has(b->at, "axis");
   give(b, 0, axis ? gather(b, x, at, (int)attr_int(b->at, "axis")) : gather(b, flat(b, x), at, 0));
 }
+
+/* ---- keys: integers that have the order of the values ---- */
+static Value *limit(const B *b, DType t, bool greatest) {
+  Tensor *v = tensor_new(t, 0, NULL, NULL);
+  tensor_set_int(v, 0, t == DT_I32 ? (greatest ? INT32_MAX : INT32_MIN) : greatest ? INT64_MAX : INT64_MIN);
+  return graph_const(b->g, NULL, v);
+}
+static Value *bits(const B *b, Value *x, DType to) { return op1_int(b, OP_BitCast, x, "to", to); }
+// Zeros are equal; a NaN is greater than all numbers and equal to other NaNs.
+static Value *float_key(const B *b, Value *x, DType to) {
+  Value *k = bits(b, x, to), *negative = sub(b, limit(b, to, false), k);
+  k = where(b, op2(b, OP_Less, k, num(b, to, 0)), negative, k);
+  return where(b, op1(b, OP_IsNaN, x), limit(b, to, true), k);
+}
+static Value *key_of(const B *b, Value *x) {
+  DType t = dtype(x);
+  if (dtypes[t].is_float && t != DT_F64) return float_key(b, cast(b, x, DT_F32), DT_I32);
+  if (t == DT_F64) return float_key(b, x, DT_I64);
+  if (t == DT_U64) return add(b, bits(b, x, DT_I64), limit(b, DT_I64, false));
+  if (t == DT_BOOL || dtypes[t].is_int) return cast(b, x, t == DT_I64 || t == DT_U32 ? DT_I64 : DT_I32);
+  cannot(b, "elements of %s have no order here", dtypes[t].name);
+}
+
+/* ---- TopK ---- */
+// x as rows [R,n] along an axis, and back. Behind `rows` the axis is last; a row for each index of the other axes.
+static Value *last_axis(const B *b, Value *x, int axis, bool back) {
+  int64_t perm[MAX_RANK];
+  int r = rank_of(x);
+  for (int i = 0; i < r; i++) perm[i] = back ? (i < axis ? i : i == axis ? r - 1 : i - 1) : i < axis ? i : i == r - 1 ? axis : i + 1;
+  return axis == r - 1 ? x : transpose(b, x, r, perm);
+}
+static Node *order(const B *b, Value *key, Value *k, Value *least, Value *top, int64_t block) {
+  Node *n = start(b, OP_Order, VALUES(key, k, least, top), 2);
+  node_set_int(n, "block", block);
+  finish(n);
+  return n;
+}
+// Where few of many are wanted: the k-th greatest of the blocks' greatest keys is no greater than the k-th greatest of all, and most blocks
+// have nothing at or above it.
+static int64_t block_for(const Value *rows, Value *k) {
+  int n;
+  const int64_t *v;
+  int64_t size;
+  if (!value_ints(k, &n, &v) || n != 1) return 0;
+  if (!known_dim(rows, 1, &size)) size = 1 << 16;
+  return size < 512 ? 0 : size / 64 >= 2 * v[0] ? 64 : size / 16 >= 2 * v[0] ? 16 : 0;
+}
+// A few: k times the greatest key behind the one before, and the first index that holds it. Rows and vectors come with the folds.
+enum { FEW = 8 };
+static bool is_few(const Value *rows, const Value *k, int64_t *count) {
+  int n;
+  const int64_t *v;
+  int64_t size;
+  if (!value_ints(k, &n, &v) || n != 1 || v[0] < 1) return false;
+  *count = v[0];
+  return v[0] <= 2 || (v[0] <= FEW && known_dim(rows, 1, &size) && size < 512);
+}
+static Value *best_few(const B *b, Value *key, int64_t k) {
+  Value *index = cast(b, count_up(b, dim_of(b, key, 1)), DT_I32), *none = limit(b, DT_I32, true), *at[FEW], *left = NULL;
+  for (int64_t i = 0; i < k; i++) {
+    Value *open = left ? where(b, left, key, limit(b, dtype(key), false)) : key, *top = reduce(b, OP_ReduceMax, open, INTS(1), true);
+    Value *here = and_opt(b, op2(b, OP_Equal, key, top), left);
+    at[i] = reduce(b, OP_ReduceMin, where(b, here, index, none), INTS(1), true);
+    left = op2(b, OP_Or, op2(b, OP_Less, key, top), op2(b, OP_And, op2(b, OP_Equal, key, top), op2(b, OP_Greater, index, at[i])));
+  }
+  return cast(b, k == 1 ? at[0] : concat(b, 1, (int)k, at), DT_I64);
+}
+static Value *best(const B *b, Value *key, Value *k) {
+  int64_t block = block_for(key, k), count;
+  if (is_few(key, k, &count)) return best_few(b, key, count);
+  if (!block) return order(b, key, k, NULL, NULL, 0)->out[0];
+  Value *whole = quo(b, dim_of(b, key, 1), int1(b, block)), *end = mul(b, whole, int1(b, block));
+  Value *blocks = reshape(b, slice_dyn(b, key, 1, int1(b, 0), end), join(b, VALUES(dim_of(b, key, 0), whole, int1(b, block))));
+  Value *top = reduce(b, OP_ReduceMax, blocks, INTS(2), false);
+  return order(b, key, k, order(b, top, k, NULL, NULL, 0)->out[1], top, block)->out[0];
+}
+void expand_top_k(const B *b) {
+  Value *x = in(b, 0), *k = reshape_to(b, in(b, 1), INTS(1));
+  int r = rank_of(x), axis = (int)attr_int(b->at, "axis");
+  if (axis < 0) axis += r;
+  Value *key = last_axis(b, key_of(b, x), axis, false), *shape = shape_of(b, key);
+  if (!attr_int(b->at, "largest")) key = op1(b, OP_BitwiseNot, key);
+  Value *n = slice(b, shape, 0, r - 1, r), *outer = slice(b, shape, 0, 0, r - 1);
+  Value *rows =
+      op2_int(b, OP_Reshape, key, join(b, VALUES(r == 1 ? int1(b, 1) : op2_int(b, OP_ReduceProd, outer, int1(b, 0), "keepdims", 1), n)),
+              "allowzero", 1);
+  Value *at = best(b, rows, k);
+  at = last_axis(b, op2_int(b, OP_Reshape, at, r == 1 ? k : join(b, VALUES(outer, k)), "allowzero", 1), axis, true);
+  give(b, 1, at);
+  if (wanted(b, 0)) give(b, 0, op2_int(b, OP_GatherElements, x, at, "axis", axis));
+}

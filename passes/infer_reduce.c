@@ -118,8 +118,10 @@ void shape_arg(Node *n) {
 void shape_top_k(Node *n) {
   Dims s = dims_of(n->in[0]);
   int a = axis_in(n, attr_int(n, "axis"), s.rank), count;
+  if (rank_in(n, 1) == 1) require_eq(n, dim_in(n, 1, 0), ix(1));
   IExpr **e, *k = shape_operand(n, 1, &count, &e) && count == 1 ? e[0] : fresh_dim(n, 0, a, 0, ix_upper(s.d[a]));
   require_ge0(n, k);
+  require_ge0(n, ix_sub(s.d[a], k));
   s.d[a] = ix_resolve(k);
   out_sig(n, 0, s);
   out_dims(n, 1, DT_I64, s);
@@ -172,6 +174,14 @@ void shape_non_zero(Node *n) {
   if (constant && e.n >= 0 && x.rank * e.n <= ELEMS_MAX && x.rank) known_nonzero(n, x, e);
   else if (constant && e.splat) out_sig(n, 0, dims(2, ix(x.rank), ix_is(e.e[0], 0) ? ix(0) : all));
   else out_sig(n, 0, dims(2, ix(x.rank), fresh_dim(n, 0, 1, 0, ix_upper(all))));
+}
+
+void shape_order(Node *n) {
+  Dims s = dims_of(n->in[0]);
+  int count;
+  IExpr **e, *k = shape_operand(n, 1, &count, &e) && count == 1 ? e[0] : fresh_dim(n, 0, 1, 0, ix_upper(s.d[1]));
+  out_sig(n, 0, dims(2, s.d[0], ix_relu(k)));
+  out_sig(n, 1, dims(1, s.d[0]));
 }
 
 void shape_positions(Node *n) { out_sig(n, 0, dims(1, fresh_dim(n, 0, 0, 0, ix_upper(dim_in(n, 0, 0))))); }

@@ -75,14 +75,14 @@ static void check_entry(Atom *a, void *u) {
   if (a->kind == ATOM_LET || a->kind == ATOM_VAR) *(bool *)u = false;
   if (a->kind == ATOM_SYM && a->def) ix_atoms(a->def, check_entry, u);
 }
-static bool at_entry(IExpr *e) {
+bool lower_at_entry(IExpr *e) {
   bool yes = true;
   ix_atoms(e, check_entry, &yes);
   return yes;
 }
 static bool type_at_entry(const Type *t) {
   for (int d = 0; d < t->rank; d++)
-    if (!at_entry(t->dim[d])) return false;
+    if (!lower_at_entry(t->dim[d])) return false;
   return true;
 }
 static bool dense(const Type *t) { return t->kind == TYPE_TENSOR && t->dtype != DT_STR; }
@@ -342,7 +342,7 @@ static void check_required(Lower *L, const Graph *g, const Node *n) { // what on
     const Required *r = &inferred.required[i];
     if (r->graph != g || r->node != n->index) continue;
     IExpr *e = required_expr(r);
-    if (at_entry(e) || ix_prove_ge0(e)) continue;
+    if (lower_at_entry(e) || ix_prove_ge0(e)) continue;
     HStmt *s = lower_stmt(L, HS_CHECK);
     s->expr = e, s->site = lower_site(L, n, r->text, ix(0), ix(0));
   }
@@ -413,7 +413,7 @@ static void symbols(Program *p) {
   int n = 0;
   for (int late = 0; late < 2; late++) {
     for (int i = 0; i < p->nsym; i++)
-      if (!at_entry(ix_atom(p->sym[i])) == late) order[n++] = p->sym[i];
+      if (!lower_at_entry(ix_atom(p->sym[i])) == late) order[n++] = p->sym[i];
     if (!late) p->nentry = n;
   }
   p->sym = order;
@@ -527,7 +527,8 @@ static void entry_checks(Lower *L, const Graph *g) {
   for (int i = 0; i < inferred.nrequired; i++) {
     const Required *r = &inferred.required[i];
     IExpr *e = r->graph == g ? required_expr(r) : NULL;
-    if (e && at_entry(e) && !ix_prove_ge0(e)) PUSH(L->prog->require, L->prog->nrequire, L->prog->crequire, (struct Require){e, r->text});
+    if (e && lower_at_entry(e) && !ix_prove_ge0(e))
+      PUSH(L->prog->require, L->prog->nrequire, L->prog->crequire, (struct Require){e, r->text});
   }
 }
 static void copy_outputs(Lower *L, Graph *g) {

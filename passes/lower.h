@@ -139,6 +139,7 @@ void lower_text(Lower *, const char *text, int nword, const Word *, int nbuf, HB
 // dim `axis` of v is element `index` of count, which a kernel has computed: set, or compared with what is known of it already.
 void lower_size(Lower *, Value *v, int axis, HBuf *count, IExpr *index);
 void lower_provide(Lower *, HBuf *); // memory for what is about to be written, if its size was not known at entry
+bool lower_at_entry(IExpr *);        // is it known when the run begins?
 IExpr *lower_scalar(Lower *, Value *, int64_t i, int64_t lo, int64_t hi); // element i of an integer value: known, or loaded by the host
 HStmt *lower_stmt(Lower *, HKind);
 int lower_site(Lower *, const Node *, const char *text, IExpr *lo, IExpr *hi); // site number

@@ -39,7 +39,7 @@ static bool axis_of(tn_call *c, const tn_tensor *t, int64_t axis, int64_t *outer
   return true;
 }
 
-/* ---- TopK: a heap of the k best, the worst of them on top; then it is emptied from the back ---- */
+/* ---- a heap, the worst on top ---- */
 typedef struct Item {
   int64_t key, index;
 } Item;
@@ -52,50 +52,6 @@ static void sift(Item *h, int64_t n, int64_t i) {
     h[i] = h[k], h[k] = t;
   }
 }
-static void best(const tn_tensor *t, int64_t first, int64_t step, int64_t n, int64_t k, bool largest, Item *h) {
-  for (int64_t i = 0; i < n; i++) {
-    int64_t key = key_at(t, first + i * step);
-    Item x = {largest ? key : ~key, i};
-    if (i < k) {
-      h[i] = x;
-      if (i == k - 1)
-        for (int64_t j = k / 2 - 1; j >= 0; j--) sift(h, k, j);
-    } else if (k && worse(h[0], x)) h[0] = x, sift(h, k, 0);
-  }
-  for (int64_t m = k - 1; m > 0; m--) {
-    Item t2 = h[0];
-    h[0] = h[m], h[m] = t2;
-    sift(h, m, 0);
-  }
-}
-tn_op tn_op_top_k;
-void tn_op_top_k(tn_call *c) {
-  tn_tensor t, kt;
-  int64_t outer, inner, dim[TN_MAX_RANK], k;
-  int32_t axis;
-  uint64_t size;
-  bool largest = call_int(c, "largest", 1);
-  if (!op_in(c, 0, &t) || !op_in(c, 1, &kt) || !has_keys(c, &t) || !axis_of(c, &t, call_int(c, "axis", -1), &outer, &inner, &axis)) return;
-  k = tensor_i64(&kt, 0);
-  int64_t n = t.dim[axis];
-  if (k < 0 || k > n) return tn_op_fail(c, "k is %lld, the axis has %lld elements", (long long)k, (long long)n);
-  memcpy(dim, t.dim, sizeof dim), dim[axis] = k;
-  void *values = op_out(c, 0, t.dtype, t.rank, dim);
-  int64_t *index = op_out(c, 1, TN_I64, t.rank, dim);
-  Item *h = op_temp(c, (uint64_t)k * sizeof *h, &size);
-  if (!h) return;
-  for (int64_t o = 0; o < outer && !tn_stop(c->f); o++)
-    for (int64_t i = 0; i < inner; i++) {
-      best(&t, o * n * inner + i, inner, n, k, largest, h);
-      for (int64_t j = 0; j < k; j++) {
-        int64_t to = (o * k + j) * inner + i;
-        if (values) copy_element(&t, o * n * inner + h[j].index * inner + i, values, to);
-        if (index) index[to] = h[j].index;
-      }
-    }
-  tn_free(c->f->run->m, h, size);
-}
-
 /* ---- Unique ---- */
 typedef struct Slices { /* n of them along an axis; all elements where there is none */
   tn_tensor t;

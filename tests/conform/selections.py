@@ -39,6 +39,22 @@ for i, (shape, axis, n) in enumerate([((5, 6), 0, 5), ((5, 6), 1, 6), ((5, 6), -
     add(f"compress_none_{i}", "Compress", [contrib.f32(*shape), np.zeros(n, bool)], **attrs)
 add("compress_strings", "Compress", [np.array([["a", "bc"], ["", "d"], ["e", "f"]], object), np.array([True, False, True])], symbolic=False, axis=0)
 
+# ---- TopK: many ties ----
+for i, (shape, axis) in enumerate([((1,), 0), ((5,), -1), ((3, 64), 1), ((3, 65), 1), ((100, 3), 0), ((2, 130, 3), 1), ((2, 511), -1), ((2, 600), -1), ((1, 3000), 1), ((2, 9000), 1), ((0, 7), 1), ((2, 1, 40), 2)]):
+    n = shape[axis]
+    for k in sorted({0, 1, 2, 3, 8, 30, n // 2, n}):
+        if k > n:
+            continue
+        x = rng.integers(-50, 50, shape)
+        dtype = ("float32", "int64", "int32", "float64")[(i + k) % 4]
+        if k % 3 == 0:
+            x = rng.normal(size=shape) * 1000
+        largest, fed = int((i + k) % 2), k % 2
+        add(f"top_k_{i}_{k}", "TopK", [x.astype(dtype), np.array([k], np.int64)], 2, axis=axis, largest=largest, constant=() if fed else (1,))
+add("top_k_same", "TopK", [np.zeros((2, 5000), np.float32), np.array([20], np.int64)], 2, constant=(1,))
+add("top_k_rising", "TopK", [np.arange(20000, dtype=np.float32)[None], np.array([50], np.int64)], 2, constant=(1,))
+add("top_k_inf", "TopK", [np.array([[1, np.inf, -np.inf, 0, -0.0, 3e-45, -3e-45]], np.float32), np.array([7], np.int64)], 2)
+
 
 if __name__ == "__main__":
     contrib.CASES = {k: v for k, v in contrib.CASES.items() if v[3] == ""}
