@@ -79,6 +79,7 @@ step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval
 [ -d ../shared/zoo ] && step zoo zoo
 if [ "$CI" = true ]; then
+  step cuda $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend cuda --every 3
   step clang clang
   step sanitized sanitized
   step runtime bash tests/runtime/run.sh "$build/runtime"

@@ -43,14 +43,16 @@ foreach(source ${tools})
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} EXCLUDE_FROM_ALL ${source})
   target_link_libraries(${name} PRIVATE tenon_frontend $<LINK_LIBRARY:WHOLE_ARCHIVE,tenon_passes> tenon_codegen)
+  target_compile_definitions(${name} PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   add_dependencies(tools ${name})
 endforeach()
 target_sources(evalrun PRIVATE tests/host/evalhost.c) # the interpreter with the runtime's host operators
 target_link_libraries(evalrun PRIVATE tenon_runtime)
 
-# Random stages under random schedules: tree = stages, and code = tree for every 25th.
+# Random stages under random schedules: tree = stages, and code = tree for every 25th; CUDA C on the CPU = tree.
 if(TARGET schedule_fuzz)
   add_test(NAME schedule_fuzz COMMAND schedule_fuzz 0 400 25)
+  add_test(NAME schedule_fuzz_cuda COMMAND schedule_fuzz --cuda 400 100)
   file(GLOB test_kernels CONFIGURE_DEPENDS tests/kernels/*.kir)
   add_test(NAME test_kernels COMMAND schedule_fuzz ${test_kernels})
 endif()

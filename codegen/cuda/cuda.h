@@ -25,6 +25,12 @@ typedef struct Place { // of one buffer in one phase: Buf.v. A temp has as many 
   bool in_thread; // LOCAL: declared inside a thread loop
 } Place;
 
+typedef struct Printed { // a let, or a long part of an index, that the present statement has named
+  Atom *atom;
+  const char *name, *raw, *pos; // raw, pos: of a let
+  bool narrow;
+} Printed;
+
 typedef struct Cuda {
   Text *out;
   const Target *target;
@@ -34,6 +40,8 @@ typedef struct Cuda {
   unsigned covered;    // thread dimensions whose loops are open
   int64_t shared;      // bytes so far
   IExpr *scratch;      // bytes so far
+  Printed *printed;
+  int nprinted, cprinted;
 } Cuda;
 
 void line(Cuda *, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -45,9 +53,10 @@ const char *c_type(DType reg);
 const char *c_index(Cuda *, IExpr *);         // an i64 or int expression; prints the lets it needs before
 void bind_variable(Atom *, const char *name); // a loop variable or symbol has a C name
 /* scalar.c */
-void scalar_begin(void);            // a statement begins: nothing is printed yet
+void scalar_begin(Cuda *);          // a statement begins: nothing is printed yet
 const char *c_scalar(Cuda *, Ex *); // a name or literal; prints what it needs before
 const char *c_let(Cuda *, Atom *);
+const Printed *c_printed(const Cuda *, const Atom *);      // NULL: not yet
 void check_lets(Cuda *);                                   // faults of the lets printed since scalar_begin
 const char *c_cell(Cuda *, const Buf *, IExpr *const *ix); // the offset of a cell in its place
 const char *c_load(const Buf *, const char *at);

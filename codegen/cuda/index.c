@@ -3,6 +3,7 @@
 #include "cuda.h"
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 const char *c_type(DType reg) {
   switch (reg) {
@@ -95,19 +96,10 @@ static const char *float_tree(Cuda *c, const FTree *t) {
   return t->f64 ? fmt("(%s)", r) : fmt("(f64)(f32)(%s)", r);
 }
 
-static const char *atom(Cuda *c, Atom *a, bool *narrow) {
+static const char *composite(Cuda *c, const Atom *a, bool *narrow) {
   bool small;
   *narrow = false;
   switch (a->kind) {
-  case ATOM_VAR:
-    if (!a->v) bug("loop variable %s is not bound", a->name);
-    *narrow = a->lo >= INT_MIN && a->hi <= INT_MAX;
-    return a->v;
-  case ATOM_SYM:
-    if (!a->v) bug("symbol %s is not bound", a->name);
-    *narrow = a->lo >= INT_MIN && a->hi <= INT_MAX;
-    return a->v;
-  case ATOM_LET: return c_let(c, a);
   case ATOM_DIV: return quotient(c, a, narrow);
   case ATOM_RELU: return fmt("tn_relu(%s)", sum(c, a->a, &small));
   case ATOM_GE0: *narrow = true; return fmt("(%s >= 0)", sum(c, a->a, &small));
@@ -116,8 +108,30 @@ static const char *atom(Cuda *c, Atom *a, bool *narrow) {
     return fmt("tn_bcast(%s, %s)", x, sum(c, a->b, &small));
   }
   case ATOM_FLOAT: return fmt("tn_i62(%s)", float_tree(c, a->def));
+  default: bug("atom kind %d", a->kind);
   }
-  bug("atom kind %d", a->kind);
+}
+
+// Dims that only the run knows make indices of thousands of terms that have their parts in common: a long part is named once a statement.
+static const char *named(Cuda *c, Atom *a, bool *narrow) {
+  enum { LONG = 32 };
+  const Printed *known = c_printed(c, a);
+  if (known) return *narrow = known->narrow, known->name;
+  const char *text = composite(c, a, narrow);
+  if (strlen(text) < LONG) return text;
+  Printed p = {.atom = a, .name = fmt("q%d", c->serial++), .narrow = *narrow};
+  line(c, "const %s %s = %s;", *narrow ? "int" : "i64", p.name, text);
+  PUSH(c->printed, c->nprinted, c->cprinted, p);
+  return p.name;
+}
+
+static const char *atom(Cuda *c, Atom *a, bool *narrow) {
+  *narrow = false;
+  if (a->kind == ATOM_LET) return c_let(c, a);
+  if (a->kind != ATOM_VAR && a->kind != ATOM_SYM) return named(c, a, narrow);
+  if (!a->v) bug("%s %s is not bound", a->kind == ATOM_VAR ? "loop variable" : "symbol", a->name);
+  *narrow = a->lo >= INT_MIN && a->hi <= INT_MAX;
+  return a->v;
 }
 
 const char *c_index(Cuda *c, IExpr *e) {

@@ -1,7 +1,8 @@
 // phase.c - prints one phase as a CUDA kernel: the grid, loops, statements, barriers.
 //
 // Barriers: a set of what was read and written since the last one is kept; before a region (a thread loop, or a statement of one thread)
-// that conflicts with it stands a __syncthreads. They are all outside thread loops, in code that every thread of the block runs.
+// that conflicts with it stands a __syncthreads. They are all outside thread loops, in code that every thread of the block runs: a kernel
+// that wants one inside, since a loop over the other dimension there hands cells from thread to thread, is refused.
 #include "cuda.h"
 #include <limits.h>
 #include <stdarg.h>
@@ -72,7 +73,12 @@ static void join(Access *a, const Access *b) {
 
 static bool many_threads(const Cuda *c) { return c->block[0] * c->block[1] > 1; }
 
+static bool all_covered(const Cuda *c) { // does a loop around give every thread its own iterations?
+  return (c->block[0] == 1 || c->covered & 1) && (c->block[1] == 1 || c->covered & 2);
+}
+
 static void barrier(Cuda *c, Access *since) {
+  if (c->covered) fail(EXIT_UNSUPPORTED, "cuda.barrier", NOWHERE, "kernel %s wants a barrier inside a loop over threads", c->k->name);
   if (many_threads(c)) line(c, "SYNC;");
   *since = (Access){0};
 }
@@ -134,7 +140,7 @@ static const char *one_thread(const Cuda *c, const Buf *b) {
 
 static void statement(Cuda *c, const Tree *t) {
   const char *one = one_thread(c, t->buf);
-  scalar_begin();
+  scalar_begin(c);
   if (one) open_block(c, "if (%s)", one);
   open_block(c, "%s", "");
   Text when = {0};
@@ -167,7 +173,7 @@ static void trees(Cuda *c, const Tree *t, Access *since);
 static void thread_loop(Cuda *c, const Tree *t, int dim) {
   int64_t n = 0;
   const char *id = dim ? "TY" : "TX", *ext, *name;
-  scalar_begin();
+  scalar_begin(c);
   ext = c_index(c, t->ext);
   name = variable(c, t);
   if (ix_const(t->ext, &n) && n <= c->block[dim]) {
@@ -177,13 +183,13 @@ static void thread_loop(Cuda *c, const Tree *t, int dim) {
   } else open_block(c, "for (%s %s = %s; %s < %s; %s += %lld)", int_type(t), name, id, name, ext, name, (long long)c->block[dim]);
   unsigned saved = c->covered;
   c->covered |= 1u << dim;
-  trees(c, t->body, NULL);
+  trees(c, t->body, all_covered(c) ? NULL : &(Access){0});
   c->covered = saved;
   close_block(c);
 }
 
 static void plain_loop(Cuda *c, const Tree *t, Access *since) {
-  scalar_begin();
+  scalar_begin(c);
   open_block(c, "%s", "");
   const char *ext = c_index(c, t->ext), *name = variable(c, t);
   if (t->map == MAP_UNROLL) line(c, "UNROLL");
@@ -199,19 +205,19 @@ static void plain_loop(Cuda *c, const Tree *t, Access *since) {
   close_block(c);
 }
 
-static void while_loop(Cuda *c, const Tree *t, Access *since) {
-  if (!since) fail(EXIT_UNSUPPORTED, "cuda.while", NOWHERE, "kernel %s has a while in a thread: not on CUDA yet", c->k->name);
-  barrier(c, since);
+static void while_loop(Cuda *c, const Tree *t, Access *since) { // since: all threads have one condition, read between barriers
+  if (since) barrier(c, since);
   open_block(c, "for (;;)");
-  scalar_begin();
+  scalar_begin(c);
   line(c, "if (!%s) break;", c_scalar(c, t->cond));
-  barrier(c, since);
+  if (since) barrier(c, since);
   trees(c, t->body, since);
-  barrier(c, since);
+  if (since) barrier(c, since);
   close_block(c);
 }
 
 static void declare(Cuda *c, const Buf *b) {
+  scalar_begin(c);
   const Place *p = place_of(b);
   const char *type = storage_type(b->dtype);
   if (p->home == HOME_LOCAL) line(c, "%s %s[%lld];", type, p->name, (long long)p->bytes * 8 / dtypes[b->dtype].bits);
@@ -220,7 +226,7 @@ static void declare(Cuda *c, const Buf *b) {
     line(c, "%s *const %s = (%s *)(scratch + BX*scratch_block + %s);", type, p->name, type, c_index(c, p->offset));
 }
 
-// since NULL: inside a thread loop, where nothing is waited for
+// since NULL: inside the thread loops of all dimensions, where threads have nothing in common
 static void trees(Cuda *c, const Tree *t, Access *since) {
   for (; t; t = t->next) {
     int dim = thread_dim(t);
@@ -274,6 +280,7 @@ static void print_grid(Cuda *c, const Tree *first, const Tree *end) {
   }
   line(c, "i64 block = BX;");
   for (const Tree *t = first; t != end; t = t->next) { // pieces: the blocks of one follow those of the piece before
+    scalar_begin(c);
     const char *ext = c_index(c, t->ext), *name = variable(c, t);
     open_block(c, "if (block >= 0 && block < %s)", ext);
     line(c, "const %s %s = (%s)block;", int_type(t), name, int_type(t));

@@ -134,7 +134,26 @@ static bool place_owned(Cuda *c, const Tree *first, Buf *b, Place *p) {
   return true;
 }
 
-static void place_temp(Cuda *c, const Tree *first, Buf *b, const Open *o) {
+// Is b, allocated where the loops of o are open, filled by several threads: inside a loop over another dimension?
+static bool filled_together(const Tree *t, const Buf *b, const Open *o, bool others) {
+  for (; t; t = t->next) {
+    int d = thread_dim(t);
+    if (t->kind == T_STMT && t->buf == b && others) return true;
+    if (filled_together(t->body, b, o, others || (d >= 0 && !is_open(o, d)))) return true;
+  }
+  return false;
+}
+
+static void place_local(Cuda *c, const Tree *after, Buf *b, const Open *o, Place *p, int64_t bytes) {
+  if (bytes < 0) fail(EXIT_UNSUPPORTED, "cuda.local", NOWHERE, "kernel %s: %s has a dynamic size inside a thread", c->k->name, b->name);
+  if (filled_together(after, b, o, false))
+    fail(EXIT_UNSUPPORTED, "cuda.local", NOWHERE, "kernel %s: %s is shared by threads, and one for each iteration of a loop over threads",
+         c->k->name, b->name);
+  *p = (Place){.home = HOME_LOCAL, .name = p->name, .bytes = bytes, .in_thread = true};
+}
+
+static void place_temp(Cuda *c, const Tree *first, const Tree *alloc, const Open *o) {
+  Buf *b = alloc->buf;
   Place *p = NEW(Place);
   b->v = p;
   int64_t n;
@@ -145,8 +164,7 @@ static void place_temp(Cuda *c, const Tree *first, Buf *b, const Open *o) {
     if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9'))) *s = '_';
   if (p->name[0] >= '0' && p->name[0] <= '9') p->name = fmt("b%s", p->name);
   if (o->n) {
-    if (!constant) fail(EXIT_UNSUPPORTED, "cuda.local", NOWHERE, "kernel %s: %s has a dynamic size inside a thread", c->k->name, b->name);
-    *p = (Place){.home = HOME_LOCAL, .name = p->name, .bytes = bytes, .in_thread = true};
+    place_local(c, alloc->next, b, o, p, constant ? bytes : -1);
     return;
   }
   if ((b->space == SPACE_REG || b->space == SPACE_STACK || b->space == SPACE_AUTO) && place_owned(c, first, b, p)) return;
@@ -162,7 +180,7 @@ static void place_temp(Cuda *c, const Tree *first, Buf *b, const Open *o) {
 
 static void place_temps(Cuda *c, const Tree *first, const Tree *t, const Tree *end, const Open *o) {
   for (; t != end; t = t->next) {
-    if (t->kind == T_ALLOC) place_temp(c, first, t->buf, o);
+    if (t->kind == T_ALLOC) place_temp(c, first, t, o);
     Open in = enter(o, t);
     place_temps(c, first, t->body, NULL, &in);
   }

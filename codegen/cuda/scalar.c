@@ -3,16 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct Printed { // a let of the statement
-  Atom *atom;
-  const char *name, *raw, *pos, *lo, *hi;
-} Printed;
-static Printed *lets;
-static int nlets, clets;
-
-void scalar_begin(void) {
+void scalar_begin(Cuda *c) {
   ex_epoch++;
-  nlets = 0;
+  c->nprinted = 0;
 }
 
 /* ---- storage ---- */
@@ -96,24 +89,30 @@ static Ex *first_load(Ex *e) {
   return NULL;
 }
 
+const Printed *c_printed(const Cuda *c, const Atom *a) {
+  for (int i = 0; i < c->nprinted; i++)
+    if (c->printed[i].atom == a) return &c->printed[i];
+  return NULL;
+}
+
 const char *c_let(Cuda *c, Atom *a) {
-  for (int i = 0; i < nlets; i++)
-    if (lets[i].atom == a) return lets[i].name;
+  if (c_printed(c, a)) return c_printed(c, a)->name;
   const LetDef *d = a->def;
   Printed p = {.atom = a, .raw = c_scalar(c, d->value), .name = fmt("l%d", c->serial++)};
-  p.lo = fmt("%lldLL", (long long)a->lo);
-  p.hi = d->limit ? fmt("(i64)%s - 1", c_index(c, d->limit)) : fmt("%lldLL", (long long)a->hi);
+  const char *lo = fmt("%lldLL", (long long)a->lo),
+             *hi = d->limit ? fmt("(i64)%s - 1", c_index(c, d->limit)) : fmt("%lldLL", (long long)a->hi);
   Ex *from = d->site >= 0 ? first_load(d->value) : NULL;
   p.pos = from ? c_index(c, buf_phys(from->buf, from->ix)) : "0";
-  line(c, "const i64 %s = tn_clamp(%s, %s, %s);", p.name, p.raw, p.lo, p.hi);
-  PUSH(lets, nlets, clets, p);
+  line(c, "const i64 %s = tn_clamp(%s, %s, %s);", p.name, p.raw, lo, hi);
+  PUSH(c->printed, c->nprinted, c->cprinted, p);
   return p.name;
 }
 
 void check_lets(Cuda *c) {
-  for (int i = 0; i < nlets; i++) {
-    const LetDef *d = lets[i].atom->def;
-    if (d->site >= 0) line(c, "if (%s != %s) tn_fault(fault, %d, %s, %s);", lets[i].name, lets[i].raw, d->site, lets[i].pos, lets[i].raw);
+  for (int i = 0; i < c->nprinted; i++) {
+    const Printed *p = &c->printed[i];
+    const LetDef *d = p->raw ? p->atom->def : NULL;
+    if (d && d->site >= 0) line(c, "if (%s != %s) tn_fault(fault, %d, %s, %s);", p->name, p->raw, d->site, p->pos, p->raw);
   }
 }
 

@@ -24,7 +24,8 @@ static Buf *global(const Kernel *k, int i) {
   return NULL;
 }
 
-static void bind_symbols(Cuda *c) {
+static void bind_symbols(Cuda *c) { // a function begins
+  scalar_begin(c);
   for (int i = 0; i < c->k->nsym; i++) {
     Atom *a = c->k->sym[i];
     const char *type = a->lo >= INT_MIN && a->hi <= INT_MAX ? "int" : "i64", *name = fmt("s_%s", clean(a->name));

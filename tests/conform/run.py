@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The ONNX backend suite: compiles each test's model, runs it, compares with the suite's own tolerances.
 
-  run.py [REGEX] [--backend llvm|eval|cuda] [--build DIR] [--jobs N] [--timeout S] [--failures FILE] [--docs] [--all]
+  run.py [REGEX] [--backend llvm|eval|cuda|nvrtc] [--build DIR] [--jobs N] [--timeout S] [--failures FILE] [--docs] [--all]
 
 llvm compiles to a shared library and calls it through the public ABI; eval lets the interpreter run the planned program, cuda does the same
-with the kernels as CUDA C on the CPU (tests/cuda/emu.h). Tests run in worker processes, so a crash costs one test. skip.txt lists the tests that are known to fail, a reason each; one of them that passes is an error,
+with the kernels as CUDA C on the CPU (tests/cuda/emu.h); nvrtc only lets NVIDIA's compiler make cubins of them. Tests run in worker processes, so a crash costs one test. skip.txt lists the tests that are known to fail, a reason each; one of them that passes is an error,
 so the list only shrinks (a reason that begins with `slow:` keeps the test out of runs of all). The failures file groups what failed by its message: it is a work list. --docs writes docs/ops.md from the
 results of all backends that were run whole in this build folder.
 """
@@ -15,6 +15,7 @@ import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,11 +30,11 @@ ROOT = HERE.parent.parent
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("regex", nargs="?", default="", help="only tests whose name has a match")
-    p.add_argument("--backend", choices=["llvm", "eval", "cuda"], default="llvm")
+    p.add_argument("--backend", choices=["llvm", "eval", "cuda", "nvrtc"], default="llvm")
     p.add_argument("--build", default=ROOT / "build", type=Path, help="where tenon is [build]")
     p.add_argument("--suite", type=Path, help="the suite as files [BUILD/conform/suite, written when missing]")
     p.add_argument("--jobs", "-j", type=int, default=len(os.sched_getaffinity(0)))
-    p.add_argument("--timeout", type=float, default=60, help="seconds a test may take")
+    p.add_argument("--timeout", type=float, help="seconds a test may take [60; cuda 180]")
     p.add_argument("--failures", type=Path, help="[BUILD/conform/failures-BACKEND.txt]")
     p.add_argument("--option", action="append", default=[], help="a further option for tenon; repeatable")
     p.add_argument("--docs", action="store_true", help="write docs/ops.md")
@@ -42,7 +43,10 @@ def arguments():
     p.add_argument("--table", action="store_true", help="print the table by operator")
     p.add_argument("--operator", help="only tests of this operator")
     p.add_argument("--failed", action="store_true", help="only tests that failed in the last whole run; its results are brought up to date")
-    return p.parse_args()
+    p.add_argument("--every", type=int, default=1, help="only every so many of the tests chosen")
+    args = p.parse_args()
+    args.timeout = args.timeout or (180 if args.backend == "cuda" else 60)  # VGG19 takes half a minute of a quiet machine
+    return args
 
 
 # ---- the suite ----
@@ -81,7 +85,8 @@ class Worker:
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                        start_new_session=True)
         self.done = 0
 
     def run(self, name):
@@ -89,7 +94,7 @@ class Worker:
             self.stop()
             self.start()
         self.done += 1
-        timer = threading.Timer(self.timeout, self.process.kill)
+        timer = threading.Timer(self.timeout, os.killpg, (self.process.pid, signal.SIGKILL))  # with what it has started
         timer.start()
         began = time.monotonic()
         self.process.stdin.write(name + "\n")
@@ -172,13 +177,22 @@ def write_failures(path, failed, tests):
 
 
 def print_table(results, tests):
-    rows = collections.defaultdict(lambda: [0, 0])
+    """By operator: passed/all, and how many of its tests ran operators on the host (cuda)."""
+    rows = collections.defaultdict(lambda: [0, 0, 0])
     for name, r in results.items():
         row = rows[(tests[name]["domain"], tests[name]["op"])]
         row[0] += r["ok"]
         row[1] += 1
-    for (domain, op), (passed, n) in sorted(rows.items()):
-        print(f"  {'ok ' if passed == n else '   '} {passed:4}/{n:<4} {domain + '.' if domain else ''}{op}")
+        row[2] += bool(r.get("host"))
+    for (domain, op), (passed, n, host) in sorted(rows.items()):
+        print(f"  {'ok ' if passed == n else '   '} {passed:4}/{n:<4} {domain + '.' if domain else ''}{op}{f'  host {host}' if host else ''}")
+
+
+def print_host(results):
+    """What stayed on the host, each operator with the number of tests that had it (cuda)."""
+    ops = collections.Counter(op for r in results.values() for op in r.get("host", []))
+    if ops:
+        print("on the host:", ", ".join(f"{op} {n}" for op, n in sorted(ops.items())))
 
 
 def write_docs(build, tests):
@@ -210,11 +224,12 @@ def main():
     names = [n for n in tests if re.search(args.regex, n) and (not args.operator or tests[n]["op"] == args.operator)]
     if len(names) == len(tests):  # a run of all leaves out what takes minutes
         names = [n for n in names if not known.get(n, "").startswith("slow:")]
-    whole = len(names) + sum(w.startswith("slow:") for w in known.values()) == len(tests)
+    whole = args.every == 1 and len(names) + sum(w.startswith("slow:") for w in known.values()) == len(tests)
     store = folder / f"results-{args.backend}.json"
     last = json.loads(store.read_text()) if store.exists() else {}
     if args.failed:
         names = [n for n in names if not last.get(n, {}).get("ok")]
+    names = names[::args.every]
     began = time.monotonic()
     results = run_all(names, args, suite_folder)
     took = time.monotonic() - began
@@ -229,6 +244,7 @@ def main():
         write_docs(args.build, tests)
     if args.table:
         print_table(results, tests)
+    print_host(results)
     for text, members in sorted(groups.items(), key=lambda g: -len(g[1]))[:25]:
         print(f"{len(members):5}  {text[:150]}")
     if args.verbose:

@@ -2,6 +2,7 @@
 {"ok": .., "stage": compile|load|run|compare, "text": .., "compile_s": ..}. It may crash: run.py starts another."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -53,14 +54,19 @@ def check_exit(done):
         raise Failed(f"exit {done.returncode}", first_error(done.stderr))
 
 
-class Llvm:
+class Backend:
     def __init__(self, build, scratch, options):
-        self.tenon, self.scratch, self.options, self.n = build / "tenon", scratch, options, 0
+        self.build, self.scratch, self.options = build, scratch, options
 
+    def notes(self):
+        """What a result says besides: a dict."""
+        return {}
+
+
+class Llvm(Backend):
     def compile(self, model, types):
-        self.n += 1
         self.so = self.scratch / f"{model.parent.name}.{os.getpid()}.so"  # dlopen remembers paths
-        check_exit(spawn([self.tenon, model, "-o", self.so, "--name=m", "-q", "-j1", "--diagnostics=json", *self.options]))
+        check_exit(spawn([self.build / "tenon", model, "-o", self.so, "--name=m", "-q", "-j1", "--diagnostics=json", *self.options]))
         try:
             self.model = tenon_abi.Model(self.so, "m")
         except (OSError, RuntimeError, tenon_abi.TenonError) as e:
@@ -80,17 +86,17 @@ class Llvm:
             f.unlink()
 
 
-class Eval:
-    def __init__(self, build, scratch, options):
-        self.tool, self.scratch, self.options = build / "evalrun", scratch, options
-
+class Eval(Backend):
     def compile(self, model, types):
         self.model, self.types = model, types
+        self.said = ""
 
     def run(self, inputs):
         ins, outs = self.scratch / f"in.{os.getpid()}", self.scratch / f"out.{os.getpid()}"
         ins.write_bytes(values.encode(inputs, self.types))
-        check_exit(spawn([self.tool, *self.options, self.model, ins, outs]))
+        done = spawn([self.build / "evalrun", *self.options, self.model, ins, outs])
+        check_exit(done)
+        self.said = done.stdout
         return values.decode(outs.read_bytes())
 
     def close(self):
@@ -103,6 +109,34 @@ class Cuda(Eval):
 
     def __init__(self, build, scratch, options):
         super().__init__(build, scratch, ["--cuda", *options])
+
+    def compile(self, model, types):
+        super().compile(model, types)
+        self.emulations = self.scratch / f"emulations-{os.getpid()}"  # of one model: each is compiled once, however often it runs
+        self.emulations.mkdir(exist_ok=True)
+        os.environ["TENON_EMULATIONS"] = str(self.emulations)
+
+    def notes(self):
+        """The operators that ran on the host."""
+        return {"host": sorted({line.split()[1] for line in self.said.splitlines() if line.startswith("host ")})}
+
+    def close(self):
+        super().close()
+        shutil.rmtree(self.emulations, ignore_errors=True)
+
+
+class Nvrtc(Backend):
+    """Only compiles the kernels, by NVIDIA's compiler: what the emulation's C compiler accepts is more."""
+
+    def compile(self, model, types):
+        out = self.scratch / f"{os.getpid()}.cubin"
+        check_exit(spawn([self.build / "tenon", model, "-o", out, "--emit=cubin", "-q", "--diagnostics=json", *self.options]))
+
+    def run(self, inputs):
+        return None
+
+    def close(self):
+        (self.scratch / f"{os.getpid()}.cubin").unlink(missing_ok=True)
 
 
 def flat(values, like=None):
@@ -144,8 +178,10 @@ def run_test(backend, suite, name):
         for data in sorted(d for d in folder.iterdir() if d.is_dir()):
             inputs = [values.load(data / f"in{i}.pb", io["type"]) for i, io in enumerate(meta["inputs"])]
             wanted = [values.load(data / f"out{i}.pb", io["type"]) for i, io in enumerate(meta["outputs"])]
-            compare(name, meta, inputs, wanted, backend.run(inputs), lambda: backend.run(inputs))
-        return {"ok": True, "compile_s": round(compiled, 4)}
+            got = backend.run(inputs)
+            if got is not None:
+                compare(name, meta, inputs, wanted, got, lambda: backend.run(inputs))
+        return {"ok": True, "compile_s": round(compiled, 4), **backend.notes()}
     except Failed as e:
         return {"ok": False, "stage": e.stage, "text": str(e)}
     finally:
@@ -156,7 +192,7 @@ def main():
     kind, build, suite, scratch = sys.argv[1], *map(Path, sys.argv[2:5])
     warnings.filterwarnings("ignore")
     np.seterr(all="ignore")
-    backend = {"llvm": Llvm, "eval": Eval, "cuda": Cuda}[kind](build, scratch, sys.argv[5:])
+    backend = {"llvm": Llvm, "eval": Eval, "cuda": Cuda, "nvrtc": Nvrtc}[kind](build, scratch, sys.argv[5:])
     for line in sys.stdin:
         print(json.dumps(run_test(backend, suite, line.strip())), flush=True)
 

@@ -30,33 +30,47 @@ typedef struct Emulation {
 
 static void *emu_poison(int64_t n) { return memset(malloc((size_t)n + 64), 0xff, (size_t)n + 64); }
 
-// bug() with the file's name if the host compiler refuses the text; TENON_KEEP keeps the files in any case.
-static Emulation emulation(const char *text) {
-  static int serial;
-  const char *dir = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", *here = __FILE__, *cc = getenv("CC") ? getenv("CC") : "cc";
-  const char *base = fmt("%s/tenon_cuda_%d_%d", dir, (int)getpid(), serial++), *c = fmt("%s.c", base), *so = fmt("%s.so", base);
-  const char *include = fmt("-I%.*s", (int)(strrchr(here, '/') - here), here);
-#ifdef SOURCE_DIR
-  include = "-I" SOURCE_DIR "/tests/cuda";
+static bool emu_compile(const char *c, const char *so) {
+  const char *cc = getenv("CC") ? getenv("CC") : "cc", *fma = "-w";
+#ifdef __x86_64__ // else each product of a sum is a call; the bits are the same
+  if (__builtin_cpu_supports("fma")) fma = "-mfma";
 #endif
-  FILE *f = fopen(c, "w");
-  if (!f) bug("cannot write %s", c);
-  fprintf(f, "#include \"emu.h\"\n%s", text);
-  fclose(f);
   pid_t pid = fork();
   if (pid == 0) {
-    execlp(cc, cc, "-std=gnu17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC", include, c, "-o", so, "-lm",
-           (char *)NULL);
+    execlp(cc, cc, "-std=gnu17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-ftrivial-auto-var-init=pattern", "-shared",
+           "-fPIC", fma, "-I" SOURCE_DIR "/tests/cuda", c, "-o", so, "-lm", (char *)NULL);
     _exit(127);
   }
   int status = -1;
-  waitpid(pid, &status, 0);
-  if (status) bug("the host compiler refuses the text, see %s", c);
+  return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static uint64_t emu_hash(const char *text) { // FNV-1a
+  uint64_t h = 0xcbf29ce484222325;
+  while (*text) h = (h ^ (uint8_t)*text++) * 0x100000001b3;
+  return h;
+}
+
+// bug() with the file's name if the host compiler refuses the text. TENON_EMULATIONS names a folder where what was compiled stays: a text
+// is compiled once there.
+static Emulation emulation(const char *text) {
+  static int serial;
+  const char *keep = getenv("TENON_EMULATIONS"), *dir = keep ? keep : getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+  const char *own = fmt("%s/tenon_cuda_%d_%d", dir, (int)getpid(), serial++), *c = fmt("%s.c", own), *made = fmt("%s.so", own);
+  const char *so = keep ? fmt("%s/tenon_cuda_%016llx.so", dir, (unsigned long long)emu_hash(text)) : made;
+  if (!keep || access(so, R_OK) != 0) {
+    FILE *f = fopen(c, "w");
+    if (!f) bug("cannot write %s", c);
+    fprintf(f, "#include \"emu.h\"\n%s", text);
+    fclose(f);
+    if (!emu_compile(c, made) || rename(made, so) != 0) bug("the host compiler refuses the text, see %s", c);
+    unlink(c);
+  }
   Emulation e = {.handle = dlopen(so, RTLD_NOW)};
   if (!e.handle) bug("%s", dlerror());
   e.phase = dlsym(e.handle, "tn_phases");
   *(void **)&e.launch = dlsym(e.handle, "emu_launch");
-  if (!getenv("TENON_KEEP")) unlink(c), unlink(so);
+  if (!keep) unlink(so);
   return e;
 }
 

@@ -1,7 +1,8 @@
 // evalrun.c - `evalrun MODEL INPUTS OUTPUTS`: compiles a model up to the planned program and lets the interpreter run it: the oracle that
 // the artifacts of the same program are held to. INPUTS and OUTPUTS are files of values, each an i32 kind (tenon_value's) and, of a tensor:
 // i32 dtype, i32 rank, i64 dims, i64 bytes, the bytes (strings: i64 length and text of each); of another value: i64 count, the values.
-// -O0 as first argument leaves the kernels unscheduled; --cuda schedules for a GPU and runs the CUDA C of the kernels on the CPU.
+// -O0 as first argument leaves the kernels unscheduled; --cuda schedules for a GPU and runs the CUDA C of the kernels on the CPU,
+// and prints the operators that stay on the host, `host OP` each.
 #include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "passes/passes.h"
@@ -146,6 +147,13 @@ static bool launch_emulated(Kernel *k, EvalFault *fault) { // threads in rising 
   return false;
 }
 
+static void print_host_ops(const HStmt *s) { // a line for each call: what runs beside the device
+  for (; s; s = s->next) {
+    if (s->kind == HS_CALL && s->site >= 0) printf("host %s\n", program->site[s->site].op);
+    print_host_ops(s->body), print_host_ops(s->other);
+  }
+}
+
 static void use_cuda(Program *p) {
   Text text = {0};
   CodegenOptions o = {.target = target_find("sm_80")};
@@ -153,6 +161,7 @@ static void use_cuda(Program *p) {
   program = p;
   device = emulation(text.p);
   eval_kernel = launch_emulated;
+  print_host_ops(p->body);
 }
 
 static void run(void *u) {

@@ -2,6 +2,8 @@
 //
 //   schedule_fuzz [FIRST [COUNT [N]]]  seeds FIRST.. ; prints what differs and a summary; exit 1 if anything did. Every N-th is compiled
 //                                      too, at -O0 and -O2: same bits as the tree, chunks in order and backwards
+//   schedule_fuzz --cuda [FIRST [COUNT]]  every seed as CUDA C that the CPU runs, threads in rising and in falling order: same bits as the
+//                                      tree; odd seeds have their bands on blocks and threads instead
 //   schedule_fuzz FILE.kir..           the kernels of the files, built and compiled, at the sizes of their `# run N=3` lines
 //   schedule_fuzz -p SEED              prints the kernel of one seed: stages, schedule, tree
 //
@@ -12,7 +14,7 @@
 #include "codegen/codegen.h"
 #include "codegen/llvm/load.h"
 #include "ir/scalar.h"
-
+#include "tests/cuda/emulate.h"
 #include "tests/unit/kernel_run.h"
 
 enum { CLASSES = 8, VALUES = 24 };
@@ -380,7 +382,7 @@ static void make_schedule(Gen *g) {
 
 typedef struct Run {
   uint32_t seed;
-  bool print;
+  bool print, cuda;
   uint32_t every; // compile every so many seeds; 0: none
   int runs, differ, refused, compiled, registers;
 } Run;
@@ -408,19 +410,25 @@ static void set_sizes(const Gen *g, int h) {
   if (ix_is_atom(g->W)) ix_is_atom(g->W)->val = 14 - h;
 }
 
-static void run_code(Run *r, const Gen *g, Loaded *code, const char *how) {
+typedef void Launch(void *code, Kernel *k, bool backwards);
+
+static void launch_loaded(void *code, Kernel *k, bool backwards) {
   int64_t symbol[8];
   void *param[MAX_BUFS];
+  for (int i = 0; i < k->nsym; i++) symbol[i] = k->sym[i]->val;
+  for (int i = 0; i < kernel_params(k); i++) param[i] = k->buf[i]->data;
+  loaded_run(code, param, symbol, backwards, NULL);
+}
+
+static void run_code(Run *r, const Gen *g, Launch *launch, void *code, const char *how) {
   Saved before, tree;
   run_fill(g->k, r->seed);
   run_save(g->k, &before);
-  for (int i = 0; i < g->k->nsym; i++) symbol[i] = g->k->sym[i]->val;
-  for (int i = 0; i < kernel_params(g->k); i++) param[i] = g->k->buf[i]->data;
   eval_tree(g->k, NULL);
   run_save(g->k, &tree);
   for (int backwards = 0; backwards < 2; backwards++) {
     run_restore(g->k, &before);
-    loaded_run(code, param, symbol, backwards, NULL);
+    launch(code, g->k, backwards);
     const char *wrong = run_differ(g->k, &tree, 0);
     if (wrong) complain(r, fmt("%s%s, H %d: %s", how, backwards ? " backwards" : "", (int)ix_is_atom(g->H)->val, wrong));
   }
@@ -484,12 +492,55 @@ static void compile(Run *r, const Gen *g) {
     Loaded *code = llvm_load_kernel(g->k, target_host(), opt);
     for (int h = 1; h <= 13; h += 4) {
       set_sizes(g, h);
-      run_code(r, g, code, opt ? "-O2" : "-O0");
+      run_code(r, g, launch_loaded, code, opt ? "-O2" : "-O0");
     }
     loaded_close(code);
     r->compiled++;
   }
 }
+
+/* ---- CUDA ---- */
+
+static bool all_spatial(const Kernel *k, const Atom *axis) {
+  for (int i = 0; i < k->nstage; i++) {
+    int a = stage_axis(k->stage[i], axis);
+    if (a >= 0 && k->stage[i]->kind[a] != AXIS_SPATIAL) return false;
+  }
+  return true;
+}
+
+static void use_threads(Gen *g) { // bands on blocks or threads, those that stages share alike
+  Schedule *s = g->k->sched;
+  uint8_t map[128][4] = {0}; // 1 + map; 0: open
+  for (int i = 0; i < g->k->nstage; i++)
+    for (int j = 0; j < s->stage[i].nband; j++) {
+      Band *b = &s->stage[i].band[j];
+      if (b->split >= 128 || b->level >= 4 || !all_spatial(g->k, s->split[b->split].axis)) continue;
+      uint8_t *m = &map[b->split][b->level], lot = (uint8_t)dice(g, 10);
+      if (!*m)
+        *m = 1 + (j == 0 && lot < 5 ? MAP_BLOCK_X : lot < 4 ? MAP_THREAD_X : lot < 6 ? MAP_THREAD_Y : lot < 8 ? MAP_UNROLL : MAP_SEQ);
+      b->map = *m - 1;
+    }
+}
+
+static void launch_emulated(void *code, Kernel *k, bool backwards) { emulate(code, 0, k, backwards); }
+
+static void run_cuda(Run *r, const Gen *g) {
+  Program *p = program_new(sym("fuzz"));
+  Text text = {0};
+  PUSH(p->kernel, p->nkernel, p->ckernel, g->k);
+  cuda_text(p, &(CodegenOptions){.target = target_find("sm_80")}, &text);
+  if (r->print) puts(text.p);
+  Emulation e = emulation(text.p);
+  for (int h = 1; h <= 13; h += 4) {
+    set_sizes(g, h);
+    run_code(r, g, launch_emulated, &e, "CUDA");
+  }
+  dlclose(e.handle);
+  r->compiled++;
+}
+
+/* ---- seeds ---- */
 
 static void run_plain(Run *r, Gen *g) { // no schedule: plain loops
   kernel_build(g->k);
@@ -509,6 +560,7 @@ static void one_seed(void *u) {
   make_stages(&g);
   run_plain(r, &g);
   make_schedule(&g);
+  if (r->cuda && r->seed % 2) use_threads(&g);
   kernel_symbols(g.k);
   kernel_verify(g.k);
   if (r->print) print_kernel_text(g.k);
@@ -523,7 +575,8 @@ static void one_seed(void *u) {
     r->runs++;
     if (wrong) complain(r, fmt("H %d: %s", h, wrong));
   }
-  if (r->every && r->seed % r->every == 0) compile(r, &g);
+  if (r->cuda) run_cuda(r, &g);
+  else if (r->every && r->seed % r->every == 0) compile(r, &g);
 }
 
 /* ---- kernels from files ---- */
@@ -537,7 +590,7 @@ static void code_of_file(Run *r, const Gen *g, const char *text, const char *pat
     for (line += 5; sscanf(line, " %31[A-Za-z]=%lld%n", name, &v, &used) == 2; line += used)
       for (int i = 0; i < g->k->nsym; i++)
         if (!strcmp(g->k->sym[i]->name, name)) g->k->sym[i]->val = v;
-    for (int i = 0; i < 2; i++) run_code(r, g, code[i], fmt("%s %s", path, i ? "-O2" : "-O0")), r->runs++;
+    for (int i = 0; i < 2; i++) run_code(r, g, launch_loaded, code[i], fmt("%s %s", path, i ? "-O2" : "-O0")), r->runs++;
   }
   loaded_close(code[0]), loaded_close(code[1]);
 }
@@ -566,13 +619,15 @@ static int run_files(Run *r, int n, char **path) {
 }
 
 static void quiet(const Diagnostic *d) {
-  if (running->print || file_path || d->exit != EXIT_INVALID) printf("seed %u: %s\n", running->seed, d->text);
+  if (running->print || file_path || (d->exit != EXIT_INVALID && !(running->cuda && d->exit == EXIT_UNSUPPORTED)))
+    printf("seed %u: %s\n", running->seed, d->text);
 }
 static const char *seed_of_bug(void) { return fmt("see seed %u", running->seed); }
 
 int main(int argc, char **argv) {
   Run r = {0};
   running = &r;
+  if (argc > 1 && !strcmp(argv[1], "--cuda")) r.cuda = true, argc--, argv++;
   r.print = argc == 3 && !strcmp(argv[1], "-p");
   uint32_t first = (uint32_t)atoi(r.print    ? argv[2]
                                   : argc > 1 ? argv[1]
@@ -586,7 +641,7 @@ int main(int argc, char **argv) {
   if (argc > 1 && strstr(argv[1], ".kir")) return run_files(&r, argc - 1, argv + 1);
   for (r.seed = first; r.seed < first + count; r.seed++) {
     Exit e = protect(one_seed, &r);
-    if (e == EXIT_INVALID) r.refused++;
+    if (e == EXIT_INVALID || (r.cuda && e == EXIT_UNSUPPORTED)) r.refused++;
     else if (e != EXIT_OK) r.differ++;
     base_reset();
   }
