@@ -221,25 +221,46 @@ void expand_group_query_attention(const B *b) {
   give(b, 2, a.v);
 }
 
-/* ---- RotaryEmbedding: position_ids before the caches, [1] is an offset ---- */
-void expand_ms_rotary_embedding(const B *b) {
-  Value *x = in(b, 0), *pos = in(b, 1), *c = in(b, 2), *s = in(b, 3), *y = x;
+/* ---- RotaryEmbedding, MRotaryEmbedding: position_ids before the caches, [1] is an offset ---- */
+static void rotary(const B *b, Value *c, Value *s) { // c, s [B,S,rot/2]
+  Value *x = in(b, 0), *y = x;
   refuse(b, "is_packed_batching");
   double scale = float_or(b, "scale", 1);
   if (scale != 0 && scale != 1) cannot(b, "scale is not 1");
   bool flat = rank_of(x) == 3;
-  int64_t rot = 2 * static_dim(b, c, 1), heads = int_or(b, "num_heads", 0);
+  int64_t rot = 2 * static_dim(b, c, 2), heads = int_or(b, "num_heads", 0), axis = flat ? 2 : 1;
   if (flat) {
     int64_t hidden = static_dim(b, x, 2), h = heads > 0 ? hidden / heads : rot;
     y = reshape_to(b, x, INTS(0, 0, hidden / h, h));
   }
-  pos = cast(b, pos, DT_I64);
-  if (rank_of(pos) == 1) pos = unsqueeze(b, add(b, pos, count_up(b, dim_of(b, x, flat ? 1 : 2))), INTS(0));
-  int64_t axis = flat ? 2 : 1;
-  c = unsqueeze(b, gather(b, c, pos, 0), 1, &axis);
-  s = unsqueeze(b, gather(b, s, pos, 0), 1, &axis);
-  y = rotate(b, y, c, s, rot, int_or(b, "interleaved", 0));
+  y = rotate(b, y, unsqueeze(b, c, 1, &axis), unsqueeze(b, s, 1, &axis), rot, int_or(b, "interleaved", 0));
   give(b, 0, flat ? reshape(b, y, shape_of(b, x)) : y);
+}
+
+void expand_ms_rotary_embedding(const B *b) {
+  Value *x = in(b, 0), *pos = cast(b, in(b, 1), DT_I64);
+  if (rank_of(pos) == 1) pos = unsqueeze(b, add(b, pos, count_up(b, dim_of(b, x, rank_of(x) == 3 ? 1 : 2))), INTS(0));
+  rotary(b, gather(b, in(b, 2), pos, 0), gather(b, in(b, 3), pos, 0));
+}
+
+// Each column of the caches is read at one of three positions: by sections, or by turns (t h w t h w ..) as far as h and w reach.
+static Value *sectioned(const B *b, Value *cache, const int64_t *size) {
+  int64_t half = static_dim(b, cache, 1), of[3] = {0};
+  double *which = NEWN(double, half);
+  for (int64_t i = 0; i < half; i++) {
+    int64_t turn = i % 3;
+    if (int_or(b, "mrope_layout", 0)) which[i] = turn && i < 3 * size[turn] ? (double)turn : 0;
+    else which[i] = i < size[0] ? 0 : i < size[0] + size[1] ? 1 : 2;
+  }
+  Value *at = gather(b, cache, in(b, 1), 0), *axis = floats(b, DT_I64, 1, &half, which), *y = pick(b, at, 0, 0);
+  for (of[0] = 1; of[0] < 3; of[0]++) y = where(b, op2(b, OP_Equal, axis, ints(b, 1, of)), pick(b, at, 0, of[0]), y);
+  return y;
+}
+
+void expand_m_rotary_embedding(const B *b) {
+  const int64_t *size;
+  if (attr_ints(b->at, "mrope_section", &size) != 3) cannot(b, "mrope_section does not hold three numbers");
+  rotary(b, sectioned(b, in(b, 2), size), sectioned(b, in(b, 3), size));
 }
 
 /* ---- packed forms: the tokens of all rows one after the other; a token sees those of its own row ---- */

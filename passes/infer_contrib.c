@@ -179,3 +179,35 @@ void shape_word_conv_embedding(Node *n) {
 
 void shape_ngram_repeat_block(Node *n) { out_dims(n, 0, dtype_in(n, 1), dims_of(n->in[1])); }
 void shape_dynamic_time_warping(Node *n) { out_dims(n, 0, DT_I32, dims(2, ix(2), fresh_dim(n, 0, 1, 0, IX_DIM_MAX))); }
+
+/* ---- gates and branches ---- */
+
+void shape_engram_gate(Node *n) {
+  for (int i = 0; i < 2; i++) out_sig(n, i, dims_of(n->in[0]));
+}
+
+void shape_linear_attention_gate(Node *n) {
+  out_sig(n, 0, dims_of(n->in[0]));
+  if (node_in(n, 3)) out_sig(n, 1, dims_of(n->in[3]));
+}
+
+void shape_hyper_connection_pre_mix(Node *n) {
+  Dims x = dims_of(n->in[0]);
+  int64_t c = attr_int(n, "num_branches");
+  if (c) x.d[x.rank - 1] = ix_divk(x.d[x.rank - 1], c);
+  else if (x.rank > 1) remove_dim(&x, x.rank - 2);
+  out_sig(n, 0, x);
+}
+
+void shape_moe_group_router(Node *n) {
+  Dims x = dims_of(n->in[0]);
+  IExpr *experts = dim_in(n, 1, 0), *tokens = product(x, 0, x.rank - 1);
+  for (int i = 0; i < 3; i++) out_sig(n, i, dims(2, tokens, experts));
+}
+
+void shape_ngram_hash_mapping(Node *n) {
+  Dims x = dims_of(n->in[0]);
+  int64_t back = attr_int(n, "max_ngram_size") - 1;
+  out_sig(n, 0, dims(3, x.d[0], x.d[1], ix(back * attr_int(n, "n_head_per_ngram"))));
+  out_sig(n, 1, dims(2, x.d[0], ix(back)));
+}

@@ -663,3 +663,106 @@ def murmur_hash3(r):
 @case("SampleOp")
 def sample_op(r):
     return Call("SampleOp", [r.f(r.dim("N", 1, 9), 3)])
+
+
+# ---- gates, branches, routers ----
+def floats_of(r):
+    kind = r.pick(np.float32, np.float32, F16)
+    return (lambda *shape, scale=1.0: r.f(*shape, scale=scale, dtype=kind)), dict(atol=1e-5 if kind == np.float32 else 2e-2, rtol=1e-3 if kind == np.float32 else 1e-2)
+
+
+@case("GatedAdd")
+def gated_add(r):
+    f, close = floats_of(r)
+    b, s, c = r.dim("B", 1, 3), r.dim("S", 1, 5), r.pick(1, 8, 13)
+    return Call("GatedAdd", [f(b, s, c), f(b, s, c), f(b, s, 1)], **close)
+
+
+@case("ScaledSiLU")
+def scaled_silu(r):
+    f, close = floats_of(r)
+    return Call("ScaledSiLU", [f(r.dim("B", 1, 3), 7), sc(0.7) if r.flag() else None], alpha=r.pick(1.0, 1.5, -0.5), **close)
+
+
+@case("GatedRMSNorm")
+def gated_rms_norm(r):
+    f, close = floats_of(r)
+    b, t, c = r.dim("B", 1, 3), r.dim("T", 1, 5), r.pick(4, 8)
+    h = r.pick(1, 3)
+    return Call("GatedRMSNorm", [f(b, t, h * c), f(c), f(b, t, h * c)], activation=r.pick("silu", "swish", "sigmoid"), epsilon=r.pick(1e-5, 1e-3), **close)
+
+
+@case("LinearAttentionGate")
+def linear_attention_gate(r):
+    f, close = floats_of(r)
+    b, t, h = r.dim("B", 1, 3), r.dim("T", 1, 5), r.pick(2, 5)
+    both = r.flag()
+    return Call("LinearAttentionGate", [f(b, t, h, scale=3), r.f(h), r.f(h), f(b, t, h) if both else None], 2 if both else 1, **close)
+
+
+@case("BranchwiseRMSNorm")
+def branchwise_rms_norm(r):
+    f, close = floats_of(r)
+    b, s, c, h, flat = r.dim("B", 1, 3), r.dim("S", 1, 5), r.pick(1, 2, 4), r.pick(8, 5), r.flag()
+    scale = r.pick(None, (h,), (c, h), (c * h,))
+    return Call("BranchwiseRMSNorm", [f(b, s, c * h) if flat else f(b, s, c, h), None if scale is None else r.f(*scale)], epsilon=r.pick(1e-5, 1e-3),
+                **given(num_branches=c if flat else None), **close)
+
+
+@case("EngramGate")
+def engram_gate(r):
+    f, close = floats_of(r)
+    b, s, m, h = r.dim("B", 1, 3), r.dim("S", 1, 5), r.pick(1, 4), r.pick(8, 6)
+    both = r.flag()
+    return Call("EngramGate", [f(b, s, m, h), f(b, s, m, h), f(b, s, h), f(m, h), f(m, h), f(m, h) if both else None], 2 if both else 1, **close)
+
+
+@case("HyperConnectionPreMix")
+def hyper_connection_pre_mix(r):
+    f, close = floats_of(r)
+    b, s, c, h, flat = r.dim("B", 1, 3), r.dim("S", 1, 5), r.pick(2, 4), r.pick(8, 5), r.flag()
+    mix = r.pick((c,), (c, 1), (c, h), *([(c * h,)] if flat else []))
+    return Call("HyperConnectionPreMix", [f(b, s, c * h) if flat else f(b, s, c, h), r.f(b, s, *mix)], reduction_scale=r.pick(1.0, 0.5),
+                **given(num_branches=c if flat else None), **close)
+
+
+@case("HyperConnectionPostMix")
+def hyper_connection_post_mix(r):
+    f, close = floats_of(r)
+    b, s, c, h, flat = r.dim("B", 1, 3), r.dim("S", 1, 5), r.pick(2, 4), r.pick(8, 5), r.flag()
+    mix = r.pick((c,), (c, 1), (c, h))
+    return Call("HyperConnectionPostMix", [f(b, s, c * h) if flat else f(b, s, c, h), f(b, s, h), r.f(b, s, *mix), r.f(b, s, c, c) if r.flag() else None],
+                **given(num_branches=c if flat else None), **close)
+
+
+@case("MoEGroupRouter")
+def moe_group_router(r):
+    f, close = floats_of(r)
+    t, groups = r.dim("T", 1, 5), r.pick(1, 2, 4)
+    e = groups * r.pick(2, 4)
+    topk_group = r.pick(1, 2) if groups > 1 else 1
+    call = Call("MoEGroupRouter", [f(t, e), r.f(e, scale=0.3)], top_k=min(2, topk_group * e // groups), n_group=groups, topk_group=topk_group, group_topk=r.pick(1, 2), **close)
+    if groups == 1 and r.flag():
+        call.outputs, call.unwanted = 3, {0}
+    return call
+
+
+@case("NGramHashMapping")
+def ngram_hash_mapping(r):
+    kind, b, s, n, heads = r.pick(np.int32, np.int64), r.dim("B", 1, 3), r.dim("S", 1, 9), r.pick(2, 3, 4), r.pick(1, 2)
+    ids = lambda *shape: r.i(0, 6, *shape, dtype=kind)
+    count = (n - 1) * heads
+    return Call("NGramHashMapping", [ids(b, s), r.i(1, 1 << 20, n, dtype=kind), r.i(7, 1000, count, dtype=kind), ids(b, n - 1) if r.flag() else None,
+                                     r.i(0, 1000, count, dtype=kind) if r.flag() else None, sc(r.pick(2, 3), kind) if r.flag(0.7) else None,
+                                     np.sort(r.i(0, 3, b, s), axis=1) if r.flag(0.4) else None], 2, max_ngram_size=n, n_head_per_ngram=heads, pad_id=1, reset_on_eos=int(r.flag()), rtol=0, atol=0)
+
+
+@case("MRotaryEmbedding")
+def m_rotary_embedding(r):
+    f, close = floats_of(r)
+    b, s, n, h = r.dim("B", 1, 3), r.dim("S", 1, 5), r.pick(1, 3), 16
+    layout = r.pick(0, 1)
+    section = r.pick([2, 3, 3], [4, 2, 2]) if layout == 0 else r.pick([4, 2, 2], [3, 3, 2])
+    x = f(b, n, s, h) if r.flag() else f(b, s, n * h)
+    return Call("MRotaryEmbedding", [x, r.i(0, 20, 3, b, s, dtype=np.int64), f(20, h // 2), f(20, h // 2)], mrope_section=section, mrope_layout=layout, num_heads=n,
+                interleaved=int(r.flag()), **close)
