@@ -164,5 +164,36 @@ void expand_conv_transpose_with_dynamic_pads(const B *b) {
   give(b, 0, y);
 }
 
+// Words of character ids, 0 after the last: the greatest of each filter over the places where the window lies in the word, at least one. A
+// word without characters gives zeros.
+void expand_word_conv_embedding(const B *b) {
+  Value *words = in(b, 0), *w = in(b, 1);
+  int64_t filters = static_dim(b, w, 0), window = static_dim(b, w, 2), width = static_dim(b, words, -1), last = 2;
+  words = reshape_to(b, words, INTS(-1, width));
+  Node *c = start(b, OP_Conv, VALUES(unsqueeze(b, gather(b, in(b, 3), words, 0), INTS(1)), w, in(b, 2)), 1);
+  Value *y = squeeze(b, tanh_of(b, finish(c)), 3); // [N,F,places]
+  Value *ends = cast(b, op2(b, OP_Equal, words, num_like(b, words, 0)), DT_I32),
+        *one = filled(b, DT_I32, 1, join(b, VALUES(dim_of(b, words, 0), int1(b, 1))));
+  Value *length = op1_int(b, OP_ArgMax, concat(b, 1, VALUES(ends, one)), "axis", 1); // [N,1]
+  Value *places = op2(b, OP_Max, sub(b, length, int1(b, window - 1)), int1(b, 1));
+  Value *in_word = op2(b, OP_Less, count_up(b, dim_of(b, y, 2)), places);
+  y = where(b, unsqueeze(b, in_word, INTS(1)), y, num_like(b, y, -INFINITY));
+  y = reduce(b, OP_ReduceMax, y, 1, &last, false);
+  y = where(b, op2(b, OP_Greater, length, int1(b, 0)), y, num_like(b, y, 0));
+  Value *shape[MAX_RANK];
+  int r = rank_of(in(b, 0));
+  for (int i = 0; i < r; i++) shape[i] = i < r - 1 ? dim_of(b, in(b, 0), i) : int1(b, filters);
+  give(b, 0, reshape(b, y, join(b, r, shape)));
+}
+
+// A sparse constant is dense here: its zeros are multiplied, too.
+void expand_sparse_to_dense_matmul(const B *b) {
+  if (in(b, 0)->type->kind != TYPE_TENSOR) cannot(b, "a sparse matrix that is no constant");
+  Value *x = in(b, 0), *y = in(b, 1);
+  double alpha = attr_float(b->at, "alpha");
+  y = matmul(b, attr_int(b->at, "transA") ? swap_last(b, x) : x, attr_int(b->at, "transB") ? swap_last(b, y) : y);
+  give(b, 0, alpha != 1 ? mul(b, y, num_like(b, y, alpha)) : y);
+}
+
 // What nobody has asked for yet
 void expand_not_supported(const B *b) { cannot(b, "%s has no lowering yet", b->at->op->name); }

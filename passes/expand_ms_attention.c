@@ -46,13 +46,17 @@ static Value *padding_bias(const B *b, Value *mask, Value *q, Value *k) {
 
 static Value *past_length(const B *b, Value *q, Value *k) { return sub(b, dim_of(b, k, 2), dim_of(b, q, 2)); }
 
+static double score_scale(const B *b, const Value *q) {
+  double v = float_or(b, "scale", 0);
+  return v != 0 ? v : 1 / sqrt((double)static_dim(b, q, 3));
+}
+
 // The part after the projections: masks, softmax, heads merged. q [B,N,S,H], k and v with the past.
 static Value *masked(const B *b, Attend *a, Value *mask, Value *bias, bool causal) {
-  a->scale = float_or(b, "scale", 0);
-  if (a->scale == 0) a->scale = 1 / sqrt((double)static_dim(b, a->q, 3));
+  a->scale = score_scale(b, a->q);
   if (mask) a->bias = padding_bias(b, mask, a->q, a->k);
   if (bias) a->bias = add_opt(b, a->bias, wide(b, bias));
-  if (causal) a->allowed = band_mask(b, a->q, a->k, past_length(b, a->q, a->k), true, -1, -1);
+  if (causal) a->allowed = and_opt(b, a->allowed, band_mask(b, a->q, a->k, past_length(b, a->q, a->k), true, -1, -1));
   return merge_heads(b, attend(b, a));
 }
 
@@ -127,19 +131,75 @@ static void heads_of(const B *b, Attend *a, int64_t heads) {
   }
 }
 
+// Fresh rows written into a buffer of the greatest length, behind the `past` rows in use. i64[1]
+static Value *written(const B *b, Value *buffer, Value *fresh, Value *past) {
+  Value *at = expand_to(b, past, dim_of(b, buffer, 0));
+  Node *n = start(b, OP_TensorScatter, VALUES(buffer, cast(b, fresh, dtype(buffer)), at), 1);
+  node_set_int(n, "axis", 2);
+  return finish(n);
+}
+
+// cache [batch*beams,N,M,H] as the beams see it: row t < past of a beam is that of the beam which source [batch,beams,M] names.
+static Value *by_beam(const B *b, Value *cache, Value *source, Value *past) {
+  int64_t beams = static_dim(b, source, 1), n = static_dim(b, cache, 1), h = static_dim(b, cache, 3);
+  Value *m = dim_of(b, cache, 2), *own = unsqueeze(b, count_up(b, int1(b, beams)), INTS(1));
+  Value *from = where(b, op2(b, OP_Less, count_up(b, m), past), cast(b, source, DT_I64), own);
+  Value *shape = join(b, VALUES(ints(b, INTS(-1, beams, n)), m, int1(b, h)));
+  Value *apart = reshape(b, cache, shape), *index = expand_to(b, unsqueeze(b, from, INTS(2, 4)), shape_of(b, apart));
+  return reshape(b, op2_int(b, OP_GatherElements, apart, index, "axis", 1), shape_of(b, cache));
+}
+
+// Keys and values in buffers that past and present share
+static void share_buffers(const B *b, Attend *a, Value *past_k, Value *past_v, Value *length, Value *source) {
+  Value *past = reshape_to(b, cast(b, length, DT_I64), INTS(1)), *used = add(b, past, dim_of(b, a->q, 2));
+  a->k = written(b, past_k, a->k, past);
+  a->v = written(b, past_v, a->v, past);
+  give(b, 1, a->k);
+  give(b, 2, a->v);
+  a->allowed = op2(b, OP_Less, count_up(b, dim_of(b, a->k, 2)), used);
+  if (!source) return;
+  a->k = by_beam(b, a->k, source, past);
+  a->v = by_beam(b, a->v, source, past);
+}
+
 void expand_multi_head_attention(const B *b) {
-  Value *past_k = in(b, 6), *past_v = in(b, 7);
-  if (in(b, 8) || in(b, 9)) cannot(b, "past_sequence_length and cache_indirection");
+  Value *past_k = in(b, 6), *past_v = in(b, 7), *length = in(b, 8);
   if (rank_of(in(b, 0)) == 3 && !in(b, 1)) cannot(b, "a query without a key");
   Attend a = {0};
   heads_of(b, &a, attr_int(b->at, "num_heads"));
-  if (past_k) {
+  bool causal = attr_int(b->at, "unidirectional");
+  if (length && past_k) {
+    if (in(b, 4) || in(b, 5) || causal) cannot(b, "masks together with past_sequence_length");
+    share_buffers(b, &a, past_k, past_v, length, in(b, 9));
+  } else if (past_k) {
     a.k = concat(b, 2, VALUES(past_k, a.k));
     a.v = concat(b, 2, VALUES(past_v, a.v));
   }
-  give(b, 0, masked(b, &a, in(b, 4), in(b, 5), attr_int(b->at, "unidirectional")));
-  give(b, 1, a.k);
-  give(b, 2, a.v);
+  give(b, 0, masked(b, &a, in(b, 4), in(b, 5), causal));
+  if (!length) {
+    give(b, 1, a.k);
+    give(b, 2, a.v);
+  }
+  if (wanted(b, 3)) give(b, 3, cast(b, a.biased, dtype(b->at->out[3])));
+}
+
+// One token for each row: against a cache that is its own buffer, or, without one, against keys and values whose heads stand apart.
+void expand_decoder_masked_multi_head_attention(const B *b) {
+  Value *q = in(b, 0), *k = in(b, 1), *v = in(b, 2), *past_k = in(b, 5), *bias = in(b, 10);
+  int64_t heads = attr_int(b->at, "num_heads"), d = static_dim(b, q, 2) / (k ? 1 : 3);
+  if (!k) { // all in one
+    v = slice(b, q, 2, 2 * d, INT64_MAX);
+    k = slice(b, q, 2, d, 2 * d);
+    q = slice(b, q, 2, 0, d);
+  }
+  Attend a = {.q = headed(b, q, part_of_bias(b, bias, 0, d), heads), .k = k, .v = v};
+  if (past_k) {
+    if (!int_or(b, "past_present_share_buffer", 0) || !in(b, 7)) cannot(b, "a cache that is not its own buffer");
+    a.k = headed(b, k, part_of_bias(b, bias, d, 2 * d), heads);
+    a.v = headed(b, v, part_of_bias(b, bias, 2 * d, INT64_MAX), heads);
+    share_buffers(b, &a, past_k, in(b, 6), in(b, 7), in(b, 9));
+  } else if (rank_of(k) != 4) cannot(b, "keys without a cache");
+  give(b, 0, masked(b, &a, in(b, 3), in(b, 4), false));
   if (wanted(b, 3)) give(b, 3, cast(b, a.biased, dtype(b->at->out[3])));
 }
 
@@ -150,7 +210,10 @@ typedef struct Group {
   Value *pos;       // i64 [B,S]
 } Group;
 
-static void group_operands(const B *b, Group *g) {
+static Value *as_vector(const B *b, Value *x) { return reshape_to(b, cast(b, x, DT_I64), INTS(-1)); }
+
+// total [B]: rows of the cache in use with the new ones; fresh [B] of the new ones count, or all of them
+static void group_operands(const B *b, Group *g, Value *total, Value *fresh, Value *pos) {
   int64_t n = attr_int(b->at, "num_heads"), nk = attr_int(b->at, "kv_num_heads");
   Value *q = in(b, 0), *k = in(b, 1), *v = in(b, 2);
   if (!k) {
@@ -162,10 +225,9 @@ static void group_operands(const B *b, Group *g) {
   g->q = split_heads(b, q, n);
   g->k = split_heads(b, k, nk);
   g->v = split_heads(b, v, nk);
-  Value *length = dim_of(b, q, 1), *zero = int1(b, 0);
-  Value *total = add(b, reshape_to(b, cast(b, in(b, 5), DT_I64), INTS(-1)), int1(b, 1));
-  g->past_len = op2(b, OP_Max, sub(b, total, length), zero);
-  g->pos = in(b, 9) ? in(b, 9) : add(b, unsqueeze(b, g->past_len, INTS(1)), count_up(b, length));
+  Value *length = dim_of(b, q, 1), *count = fresh ? as_vector(b, fresh) : length;
+  g->past_len = op2(b, OP_Max, sub(b, as_vector(b, total), count), int1(b, 0));
+  g->pos = pos ? pos : add(b, unsqueeze(b, g->past_len, INTS(1)), count_up(b, length));
 }
 
 static Value *head_norm(const B *b, Value *x, Value *weight, const char *own_epsilon) {
@@ -174,8 +236,7 @@ static Value *head_norm(const B *b, Value *x, Value *weight, const char *own_eps
   return rms_norm(b, x, weight, -1, eps != 0 ? eps : attr_float(b->at, "qk_norm_epsilon"), DT_F32, NULL);
 }
 
-static void group_rotary(const B *b, Group *g) {
-  Value *c = in(b, 7), *s = in(b, 8);
+static void group_rotary(const B *b, Group *g, Value *c, Value *s) {
   if (!int_or(b, "do_rotary", 0)) return;
   if (!c || !s) cannot(b, "do_rotary without cos_cache and sin_cache");
   int64_t rot = 2 * static_dim(b, c, 1);
@@ -196,26 +257,87 @@ static Value *appended(const B *b, Value *past, Value *fresh, Value *past_len, V
   return finish(n);
 }
 
+// The cache as result `out`; what attention reads of it. A quantised one holds round(x/scale), of 4 bits two in a byte with 8 added.
+static Value *cached(const B *b, int out, Value *past, Value *fresh, const Group *g, Value *total, Value *scale, const char *type) {
+  if (attr_is(b->at, type, "NONE")) {
+    Value *all = appended(b, past, fresh, g->past_len, total);
+    give(b, out, all);
+    return all;
+  }
+  if (!past || !scale) cannot(b, "a quantised cache without past or scale");
+  DType stored = dtype(past), dt = dtype(fresh);
+  bool half = int_or(b, "kv_cache_bit_width", 8) == 4;
+  if (stored != (half ? DT_U8 : DT_I8)) cannot(b, "a cache of %s", dtypes[stored].name);
+  scale = cast(b, rank_of(scale) == 1 ? reshape_to(b, scale, 0, NULL) : scale, DT_F32);
+  double most = half ? 7 : 127;
+  Value *q = op1(b, OP_Round, quo(b, cast(b, fresh, DT_F32), scale)), *all;
+  q = op3(b, OP_Clip, q, num_like(b, q, -most - 1), num_like(b, q, most));
+  if (half) {
+    q = add(b, q, num_like(b, q, 8));
+    int last = rank_of(q) - 1;
+    q = add(b, slice_step(b, q, last, 0, INT64_MAX, 2), mul(b, slice_step(b, q, last, 1, INT64_MAX, 2), num_like(b, q, 16)));
+  }
+  all = appended(b, past, cast(b, q, stored), g->past_len, total);
+  give(b, out, all);
+  if (half) all = sub(b, unpack_fields(b, all, 4, false), num(b, DT_I32, 8));
+  return cast(b, mul(b, cast(b, all, DT_F32), scale), dt);
+}
+
 void expand_group_query_attention(const B *b) {
-  if (!attr_is(b->at, "k_quant_type", "NONE") || !attr_is(b->at, "v_quant_type", "NONE")) cannot(b, "a quantised cache");
   refuse(b, "sliding_window_cache");
-  refuse(b, "qk_output");
   Group g;
-  group_operands(b, &g);
+  group_operands(b, &g, add(b, as_vector(b, in(b, 5)), int1(b, 1)), in(b, 16), in(b, 9));
   g.q = head_norm(b, g.q, in(b, 14), "q_norm_epsilon");
   g.k = head_norm(b, g.k, in(b, 15), "k_norm_epsilon");
-  group_rotary(b, &g);
+  group_rotary(b, &g, in(b, 7), in(b, 8));
   Value *total = reshape_to(b, cast(b, in(b, 6), DT_I64), INTS(1));
-  Attend a = {.q = g.q, .k = appended(b, in(b, 3), g.k, g.past_len, total), .v = appended(b, in(b, 4), g.v, g.past_len, total)};
+  Attend a = {.q = g.q};
+  a.k = cached(b, 1, in(b, 3), g.k, &g, total, in(b, 12), "k_quant_type");
+  a.v = cached(b, 2, in(b, 4), g.v, &g, total, in(b, 13), "v_quant_type");
   a.softcap = float_or(b, "softcap", 0);
-  a.scale = float_or(b, "scale", 0);
-  if (a.scale == 0) a.scale = 1 / sqrt((double)static_dim(b, a.q, 3));
+  a.scale = score_scale(b, a.q);
   int64_t window = attr_int(b->at, "local_window_size");
   Value *offset = reshape_to(b, g.past_len, INTS(-1, 1, 1, 1));
   a.allowed = band_mask(b, a.q, a.k, offset, attr_int(b->at, "causal"), window > 0 ? window - 1 : -1, -1);
   if (in(b, 10)) a.bias = in(b, 10);
   if (in(b, 11)) a.sink = reshape_to(b, wide(b, in(b, 11)), INTS(1, -1, 1, 1));
   else if (attr_int(b->at, "smooth_softmax") > 0) a.sink = num(b, DT_F32, 0);
+  give(b, 0, merge_heads(b, attend(b, &a)));
+  if (!wanted(b, 3)) return;
+  Value *scores = attr_int(b->at, "qk_output") == 2 ? a.probs : a.biased; // 0 where a key is not allowed
+  give(b, 3, cast(b, a.allowed ? where(b, a.allowed, scores, num_like(b, scores, 0)) : scores, dtype(b->at->out[3])));
+}
+
+/* ---- SparseAttention: causal, and of the blocks that a list of columns for each row of blocks names ---- */
+// bool [layouts, R, C]: block c of row r. rows [layouts, R+1] and columns [layouts, entries] are the mask in compressed rows.
+static Value *block_mask(const B *b, Value *row, Value *column, Value *ncol) {
+  Value *e = count_up(b, dim_of(b, column, 1)), *c = unsqueeze(b, count_up(b, ncol), INTS(1)); // [E], [C,1]
+  Value *from = unsqueeze(b, slice(b, row, 1, 0, -1), INTS(2, 3)), *to = unsqueeze(b, slice(b, row, 1, 1, INT64_MAX), INTS(2, 3));
+  Value *here = op2(b, OP_And, op2(b, OP_GreaterOrEqual, e, from), op2(b, OP_Less, e, to));
+  here = op2(b, OP_And, here, op2(b, OP_Equal, unsqueeze(b, column, INTS(1, 2)), c));
+  int64_t last = 3;
+  return cast(b, reduce(b, OP_ReduceMax, cast(b, here, DT_I32), 1, &last, false), DT_BOOL);
+}
+
+void expand_sparse_attention(const B *b) {
+  Group g;
+  group_operands(b, &g, in(b, 8), NULL, NULL);
+  group_rotary(b, &g, in(b, 9), in(b, 10));
+  Attend a = {.q = g.q, .k = appended(b, in(b, 3), g.k, g.past_len, int1(b, 0)), .v = appended(b, in(b, 4), g.v, g.past_len, int1(b, 0))};
+  a.scale = score_scale(b, a.q);
+  Value *row = cast(b, in(b, 5), DT_I64), *column = cast(b, in(b, 6), DT_I64), *size = int1(b, attr_int(b->at, "sparse_block_size"));
+  int64_t layouts = static_dim(b, row, 0), heads = attr_int(b->at, "num_heads");
+  if (layouts <= 0 || heads % layouts) cannot(b, "%lld layouts for %lld heads", (long long)layouts, (long long)heads);
+  Value *nrow = sub(b, dim_of(b, row, 1), int1(b, 1)), *mask = block_mask(b, row, column, nrow); // [L,R,R]
+  Value *which = quo(b, g.pos, size), *of_key = quo(b, count_up(b, dim_of(b, a.k, 2)), size);
+  mask = gather(b, gather(b, mask, which, 1), of_key, 3); // [L,B,S,T]
+  mask = transpose(b, mask, INTS(1, 0, 2, 3));
+  if (layouts > 1) {
+    double *turn = NEWN(double, heads);
+    for (int64_t i = 0; i < heads; i++) turn[i] = (double)(i % layouts);
+    mask = gather(b, mask, floats(b, DT_I64, 1, &heads, turn), 1);
+  }
+  a.allowed = op2(b, OP_And, mask, band_mask(b, a.q, a.k, reshape_to(b, g.past_len, INTS(-1, 1, 1, 1)), true, -1, -1));
   give(b, 0, merge_heads(b, attend(b, &a)));
   give(b, 1, a.k);
   give(b, 2, a.v);

@@ -88,3 +88,27 @@ void expand_matmul_bnb4(const B *b) {
   else w = reshape_to(b, w, INTS(k, n));
   give(b, 0, cast(b, matmul(b, cast(b, in(b, 0), DT_F32), w), dtype(in(b, 0))));
 }
+
+// A blob of blocks of 32 weights, column by column: the scale as f32, with type 1 the zero point in a byte, then 16 bytes, of which byte i
+// holds the weights i (low) and i + 16 (high).
+void expand_matmul_fp_q4(const B *b) {
+  const int64_t *shape, type = attr_int(b->at, "blk_quant_type");
+  int n;
+  if (!value_ints(in(b, 2), &n, &shape) || n != 2) cannot(b, "a B_shape that is not known at compile time");
+  if (type != 0 && type != 1) cannot(b, "blk_quant_type %lld", (long long)type);
+  int64_t k = shape[0], cols = shape[1], blocks = (k + 31) / 32, head = type == 1 ? 5 : 4;
+  Value *blob = reshape_to(b, in(b, 1), INTS(cols, blocks, head + 16));
+  Value *bits = cast(b, slice(b, blob, 2, 0, 4), DT_U32), *s = NULL;
+  for (int64_t i = 0; i < 4; i++) {
+    Value *byte = mul(b, pick(b, bits, 2, i), num(b, DT_U32, (double)(1u << 8 * i)));
+    s = add_opt(b, s, byte);
+  }
+  s = unsqueeze(b, op1_int(b, OP_BitCast, s, "to", DT_F32), INTS(2));
+  Value *q = cast(b, slice(b, blob, 2, head, INT64_MAX), DT_I32), *sixteen = num(b, DT_I32, 16);
+  q = concat(b, 2, VALUES(op2(b, OP_Mod, q, sixteen), quo(b, q, sixteen)));
+  Value *z = type == 1 ? cast(b, slice(b, blob, 2, 4, 5), DT_I32) : num(b, DT_I32, 8);
+  Value *w = mul(b, cast(b, sub(b, q, z), DT_F32), s);
+  w = reshape_to(b, w, INTS(cols, blocks * 32));
+  if (blocks * 32 != k) w = slice(b, w, 1, 0, k);
+  give(b, 0, matmul(b, in(b, 0), swap_last(b, w)));
+}

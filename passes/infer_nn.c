@@ -91,6 +91,10 @@ void shape_matmul_fp_q4(Node *n) { // the third operand is B's shape
 }
 
 void shape_sparse_to_dense_matmul(Node *n) {
+  if (n->in[0]->type->kind == TYPE_TENSOR) {
+    shape_fused_matmul(n);
+    return;
+  }
   Dims b = dims_of(n->in[1]);
   if (attr_int(n, "transB")) swap(&b, 0, 1);
   out_dims(n, 0, dtype_in(n, 1), dims(2, fresh_dim(n, 0, 0, 0, IX_DIM_MAX), b.d[b.rank - 1]));

@@ -483,19 +483,35 @@ static void name_expressions(const Program *p, HStmt **place) {
   if (c.n) rename_at(p, place, &c);
 }
 
+// A dim that infer found to be c*(x/c), with a name y for the quotient: x, which the input binds, and y follows from it. x may be such a
+// name.
+static IExpr *declared_dim(IExpr *d) {
+  Atom *x = d->n == 1 && !d->k && d->t[0].nfac == 1 ? d->t[0].fac[0] : NULL;
+  int64_t left = x ? d->t[0].coef : 1, c;
+  while (left > 1 && x && x->kind == ATOM_SYM && x->def) {
+    Atom *q = ix_is_atom(x->def);
+    if (!q || q->kind != ATOM_DIV || !ix_const(q->b, &c) || c <= 1 || left % c) break;
+    left /= c, x = ix_is_atom(q->a);
+  }
+  return left == 1 && x ? ix_atom(x) : d;
+}
+
+static const Type *declared(const Type *t) {
+  IExpr *dim[MAX_RANK];
+  if (t->kind != TYPE_TENSOR) return t;
+  for (int d = 0; d < t->rank; d++) bind_dim(dim[d] = declared_dim(t->dim[d]));
+  return type_tensor(t->dtype, t->rank, dim);
+}
+
 static void inputs(Lower *L, Graph *g) {
   Program *p = L->prog;
   p->in = NEWN(HIo, g->nin + 1), p->nin = g->nin;
   for (int i = 0; i < g->nin; i++) {
     Value *v = g->in[i];
-    if (v->type->kind == TYPE_TENSOR)
-      for (int d = 0; d < v->type->rank; d++) bind_dim(v->type->dim[d]);
-  }
-  for (int i = 0; i < g->nin; i++) {
-    Value *v = g->in[i];
     HBuf *b = program_buf(p, v->name, v->type, PLACE_INPUT);
     b->index = i, b->exact = true;
-    p->in[i] = (HIo){.name = v->name, .type = v->type, .buf = b, .optional = v->type->kind == TYPE_OPTIONAL, .pair = -1, .pair_axis = -1};
+    p->in[i] = (HIo){
+        .name = v->name, .type = declared(v->type), .buf = b, .optional = v->type->kind == TYPE_OPTIONAL, .pair = -1, .pair_axis = -1};
     vinfo(v)->hbuf = b;
   }
 }

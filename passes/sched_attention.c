@@ -61,8 +61,13 @@ static bool analyse(Kernel *k, Attention *a) {
   a->values = only_load(v);
   bool affine;
   if (!a->values || ex_uses(p, a->e) || load_stride(a->values, a->e, &affine) != 1) return false;
-  for (int s = 0; s < k->nstage; s++) { // all else: elementwise or folds over the row, or the epilogue of the result
+  bool before = true;                   // the scores
+  for (int s = 0; s < k->nstage; s++) { // all else: elementwise or folds over the row, or the epilogue of the result; all in the same loops
     const Stage *st = k->stage[s];
+    if (!axis_among(a->i, st->ax, st->nax) || (before && !axis_among(a->j, st->ax, st->nax))) return false;
+    for (int q = 0; q < a->nouter; q++)
+      if (!axis_among(a->outer[q], st->ax, st->nax)) return false;
+    if (st == a->qk) before = false;
     for (int q = 0; q < st->nax; q++)
       if (st->ax[q] != a->i && st->ax[q] != a->j && st->ax[q] != a->e && st->ax[q] != a->d && !axis_among(st->ax[q], a->outer, a->nouter))
         return false;

@@ -188,6 +188,7 @@ for name, shape, kernel, attrs in [("k4s2p1", (2, 3, 5, 6), (3, 4, 4, 4), dict(s
                                    ("k5s1x3", (1, 3, 6, 4), (3, 2, 5, 5), dict(strides=[1, 3], pads=[2, 3, 0, 1]))]:
     case(f"conv_transpose_{name}", "ConvTranspose", [f32(*shape), f32(*kernel), f32(kernel[1])], domain="", constant={1, 2}, dims=IMAGE, **attrs)
 case("conv_transpose_1d", "ConvTranspose", [f32(1, 6, 9), f32(6, 4, 16), f32(4)], domain="", constant={1, 2}, dims={0: (1, 6, "L")}, strides=[8], pads=[4, 4])
+case("reshape_split", "Reshape", [f32(8, 3), np.array([-1, 2, 3])], domain="", constant={1}, dims={0: ("BW", 3)})  # BW is twice a new symbol
 U8 = np.uint8
 case("matmul_integer_const", "MatMulInteger", [ints(0, 256, 3, 7, 40, dtype=U8), ints(-128, 128, 40, 33, dtype=np.int8), np.array(113, U8)], domain="", constant={1}, rtol=0, atol=0)
 case("matmul_integer_columns", "MatMulInteger", [ints(0, 256, 9, 40, dtype=U8), ints(0, 256, 40, 33, dtype=U8), np.array(7, U8), ints(0, 256, 33, dtype=U8)],
@@ -251,19 +252,42 @@ def tensor_info(name, array, dims):
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), dims)
 
 
+def sparse_of(name, array):
+    at = np.argwhere(array)
+    values = numpy_helper.from_array(array[tuple(at.T)], name)
+    return helper.make_sparse_tensor(values, numpy_helper.from_array(at.astype(np.int64), ""), array.shape)
+
+
 def model_of(name, call, dims):
     """The model of one node, the inputs that are fed, the results that are asked for."""
     names = [f"x{i}" if v is not None else "" for i, v in enumerate(call.inputs)]
     outs = ["" if i in call.unwanted else f"y{i}" for i in range(call.outputs)]
     while not outs[-1]:
         outs.pop()
-    node = helper.make_node(call.op, names, outs, domain=call.domain, **call.attrs)
+    nodes = [helper.make_node(call.op, names, [f"all_{o}" if i in call.masks else o for i, o in enumerate(outs)], domain=call.domain, **call.attrs)]
+    nodes += [helper.make_node("Where", [f"mask{i}", f"all_y{i}", "none"], [f"y{i}"]) for i in call.masks]
     fed = [i for i, v in enumerate(call.inputs) if v is not None and i not in call.constant]
-    inits = [numpy_helper.from_array(call.inputs[i], names[i]) for i in sorted(call.constant) if i < len(names) and names[i]]
+    inits = [numpy_helper.from_array(call.inputs[i], names[i]) for i in sorted(call.constant - call.sparse) if i < len(names) and names[i]]
     results = [helper.make_empty_tensor_value_info(o) for o in outs if o]
     opsets = [helper.make_opsetid("", call.version), helper.make_opsetid(MS, 1), helper.make_opsetid(ML, 3)]
-    graph = helper.make_graph([node], name, [tensor_info(names[i], call.inputs[i], dims[i]) for i in fed], results, inits)
+    inits += [numpy_helper.from_array(m, f"mask{i}") for i, m in call.masks.items()] + [numpy_helper.from_array(np.zeros((), np.float32), "none")] * bool(call.masks)
+    graph = helper.make_graph(nodes, name, [tensor_info(names[i], call.inputs[i], dims[i]) for i in fed], results, inits)
+    graph.sparse_initializer.extend(sparse_of(names[i], call.inputs[i]) for i in call.sparse)
     return helper.make_model(graph, opset_imports=opsets, ir_version=10), {names[i]: call.inputs[i] for i in fed}, results
+
+
+def run_sharing(session, feeds, call):
+    """Some operators insist that a result is written over an operand."""
+    binding, memory = session.io_binding(), {n: onnxruntime.OrtValue.ortvalue_from_numpy(v) for n, v in feeds.items()}
+    for n, v in memory.items():
+        binding.bind_ortvalue_input(n, v)
+    for i, o in enumerate(session.get_outputs()):
+        if i in call.shared:
+            binding.bind_ortvalue_output(o.name, memory[f"x{call.shared[i]}"])
+        else:
+            binding.bind_output(o.name)
+    session.run_with_iobinding(binding)
+    return [v.numpy() for v in binding.get_outputs()]
 
 
 def expected_of(model, feeds, call):
@@ -273,7 +297,7 @@ def expected_of(model, feeds, call):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # how DynamicQuantizeLSTM rounds depends on it: threads quantise their rows on their own
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    got = session.run(None, feeds)
+    got = run_sharing(session, feeds, call) if call.shared else session.run(None, feeds)
     kinds = [T.STRING if o.type == "tensor(string)" else helper.np_dtype_to_tensor_dtype(v.dtype) for v, o in zip(got, session.get_outputs())]
     return [np.asarray(v, dtype=object) if v.dtype.kind in "OU" else v for v in got], kinds
 

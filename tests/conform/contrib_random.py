@@ -65,9 +65,10 @@ class Source:
 
 
 class Call:
-    def __init__(self, op, inputs, outputs=1, domain=MS, constant=(), rtol=1e-3, atol=1e-5, expected=None, unwanted=(), version=21, **attrs):
+    def __init__(self, op, inputs, outputs=1, domain=MS, constant=(), rtol=1e-3, atol=1e-5, expected=None, unwanted=(), version=21, sparse=(), masks=None, shared=None, **attrs):
         self.op, self.inputs, self.outputs, self.domain, self.constant = op, inputs, outputs, domain, set(constant)
-        self.rtol, self.atol, self.expected, self.unwanted, self.attrs, self.version = rtol, atol, expected, set(unwanted), attrs, version
+        self.rtol, self.atol, self.expected, self.unwanted, self.attrs, self.version, self.sparse = rtol, atol, expected, set(unwanted), attrs, version, set(sparse)
+        self.masks, self.shared = masks or {}, shared or {}  # by output: what of it counts; the input whose memory it must share
 
 
 def case(op, name=None):
@@ -186,6 +187,111 @@ def group_query_attention(r, s=None, past=None, used=None):
                 num_heads=n, kv_num_heads=nk, rtol=1e-3 if kind == np.float32 else 2e-2, atol=1e-4 if kind == np.float32 else 1e-2, constant={6} if not r.dynamic else (),
                 **given(do_rotary=int(rotary), rotary_interleaved=int(inter and rotary), local_window_size=r.pick(None, None, 2, 4), softcap=r.pick(None, None, 0.8),
                         scale=r.pick(None, 0.3), smooth_softmax=1 if sink is None and r.flag(0.3) else None))
+
+
+@case("GroupQueryAttention")
+def group_query_attention_chunk(r):
+    """A padded chunk: query_seqlens of its rows count."""
+    b, nk, h, s, room = r.dim("B", 1, 3), r.pick(1, 2), 16, r.dim("S", 2, 5), 12
+    n = nk * 2
+    fresh, before = r.i(1, s + 1, b), r.i(0, 6, b)
+    past_k, past_v, used = r.f(b, nk, room, h), r.f(b, nk, room, h), before + fresh
+    rows, cache = np.arange(int(s))[:, None] < fresh[:, None, None], np.arange(room)[:, None] < used[:, None, None, None]
+    return Call("GroupQueryAttention", [r.f(b, s, n * h), r.f(b, s, nk * h), r.f(b, s, nk * h), past_k, past_v, r.keep((before + fresh - 1).astype(np.int32), (b,)), sc(room, np.int32),
+                                        None, None, None, None, None, None, None, None, None, fresh], 3, num_heads=n, kv_num_heads=nk, constant={6}, masks={0: rows, 1: cache, 2: cache})
+
+
+@case("GroupQueryAttention")
+def group_query_attention_scores(r):
+    b, nk, h, s = r.dim("B", 1, 3), r.pick(1, 2), 16, r.dim("S", 1, 5)
+    n = nk * 2
+    return Call("GroupQueryAttention", [r.f(b, s, n * h), r.f(b, s, nk * h), r.f(b, s, nk * h), r.f(b, nk, 0, h), r.f(b, nk, 0, h), r.keep(np.full(int(b), s - 1, np.int32), (b,)),
+                                        sc(s, np.int32)], 4, num_heads=n, kv_num_heads=nk, qk_output=r.pick(1, 2), **given(softcap=r.pick(None, 0.8)))
+
+
+@case("GroupQueryAttention")
+def group_query_attention_quantised(r):
+    b, nk, h, bits = r.dim("B", 1, 3), r.pick(1, 2), 16, r.pick(4, 8)
+    n, prompt = nk * r.pick(1, 2), r.flag()
+    s, past = (r.dim("S", 1, 5), 0) if prompt else (r.of("S", 1), r.dim("P", 1, 6))
+    kind = np.uint8 if bits == 4 else np.int8
+    scale = lambda: r.positive(*r.pick((1,), (1, nk, 1, h)), scale=0.02 if bits == 8 else 0.3)
+    names = lambda v: "PER_TENSOR" if v.size == 1 else "PER_CHANNEL"
+    ks = scale()
+    vs = r.positive(*ks.shape, scale=0.03)
+    cache = lambda: r.bytes(kind, b, nk, past, h * bits // 8)
+    return Call("GroupQueryAttention", [r.f(b, s, n * h), r.f(b, s, nk * h), r.f(b, s, nk * h), cache(), cache(), r.keep(np.full(int(b), s + past - 1, np.int32), (b,)),
+                                        sc(s + past, np.int32), None, None, None, None, None, ks, vs], 3, num_heads=n, kv_num_heads=nk, kv_cache_bit_width=bits, k_quant_type=names(ks),
+                v_quant_type=names(vs), constant={12, 13}, atol=1e-4)
+
+
+@case("DecoderMaskedMultiHeadAttention")
+def decoder_masked_multi_head_attention(r):
+    b, beams, n, h, room, past = r.dim("B", 1, 2), r.pick(1, 2), r.pick(1, 2), r.pick(4, 8), 9, r.pick(0, 3)
+    rows = b if beams == 1 else r.of("BW", b * beams)
+    if r.flag(0.3):  # cross attention
+        t = r.dim("T", 1, 5)
+        return Call("DecoderMaskedMultiHeadAttention", [r.f(rows, 1, n * h), r.f(rows, n, t, h), r.f(rows, n, t, h)], num_heads=n)
+    more = [sc([past], np.int32), sc([beams], np.int32), r.i(0, beams, b, beams, room)] if beams > 1 else [sc([past], np.int32)]
+    return Call("DecoderMaskedMultiHeadAttention", [r.f(rows, 1, n * h), r.f(rows, 1, n * h), r.f(rows, 1, n * h), None, None, r.f(rows, n, room, h), r.f(rows, n, room, h), *more],
+                3, num_heads=n, past_present_share_buffer=1)
+
+
+@case("MultiHeadAttention")
+def multi_head_attention_shared(r):
+    b, s, n, h, room, past = r.dim("B", 1, 2), 1, r.pick(1, 2), r.pick(4, 8), 9, r.pick(0, 3)
+    return Call("MultiHeadAttention", [r.f(b, s, n * h), r.f(b, s, n * h), r.f(b, s, n * h), r.f(3 * n * h) if r.flag() else None, None, None, r.f(b, n, room, h), r.f(b, n, room, h),
+                                       sc([past], np.int32)], 3, num_heads=n)
+
+
+@case("SparseAttention")
+def sparse_attention(r):
+    b, nk, h, size, blocks = r.dim("B", 1, 2), r.pick(1, 2), 16, 16, 3
+    n, layouts, prompt = nk * 2, r.pick(1, 2), r.flag()
+    mask = np.tril(r.rng.random((layouts, blocks, blocks)) < 0.5) | np.eye(blocks, dtype=bool)
+    most = int(mask.sum((1, 2)).max())
+    row, column = np.zeros((layouts, blocks + 1), np.int32), np.full((layouts, most), -1, np.int32)
+    for i in range(layouts):
+        row[i, 1:] = np.cumsum(mask[i].sum(1))
+        column[i, : row[i, -1]] = np.nonzero(mask[i])[1]
+    s, past = (r.dim("S", 2, 40), 0) if prompt else (r.of("S", 1), r.pick(5, 33))
+    total, rotary, packed = int(s) + past, r.flag(), r.flag(0.3)
+    lens = np.full(int(b), total, np.int32)
+    qkv = [r.f(b, s, (n + 2 * nk) * h), None, None] if packed else [r.f(b, s, n * h), r.f(b, s, nk * h), r.f(b, s, nk * h)]
+    past_k, past_v = r.f(b, nk, size * blocks, h), r.f(b, nk, size * blocks, h)
+    return Call("SparseAttention", [*qkv, past_k, past_v, row, column, sc(total, np.int32), r.keep(lens, (b,)), *([r.f(50, h // 2), r.f(50, h // 2)] if rotary else [])], 3,
+                num_heads=n, kv_num_heads=nk, sparse_block_size=size, do_rotary=int(rotary), rotary_interleaved=int(rotary and r.flag()), constant={5, 6, 7}, shared={1: 3, 2: 4})
+
+
+@case("WordConvEmbedding")
+def word_conv_embedding(r):
+    window, e, filters, width = r.pick(1, 2, 3), r.pick(3, 4), r.pick(2, 5), r.pick(4, 6)
+    words = r.i(1, 10, r.dim("N", 1, 6), width)
+    for row in words:  # ONNX Runtime leaves the result of an empty word as it was
+        row[r.rng.integers(1, width + 1):] = 0
+    return Call("WordConvEmbedding", [words, r.f(filters, 1, window, e), r.f(filters), r.f(10, e)], embedding_size=filters, conv_window_size=window, char_embedding_size=e, atol=1e-4)
+
+
+@case("MatMulFpQ4")
+def matmul_fp_q4(r):
+    kind, k, n = r.pick(0, 1), r.pick(32, 64, 96), r.pick(1, 4, 9)
+    head = 5 if kind else 4
+    blob = r.bytes(np.uint8, n, k // 32, head + 16)
+    blob[..., :4] = r.positive(n, k // 32, scale=0.1).astype("<f4").view(np.uint8).reshape(n, k // 32, 4)
+    if kind:
+        blob[..., 4] &= 15
+    return Call("MatMulFpQ4", [r.f(r.dim("M", 1, 4), k), blob.reshape(-1), np.array([k, n], np.int64)], blk_quant_type=kind, constant={1, 2}, atol=1e-4)
+
+
+@case("SparseToDenseMatMul")
+def sparse_to_dense_matmul(r):
+    m, k, n, ta, tb = r.pick(2, 5), r.pick(3, 8), r.dim("N", 1, 4), r.flag(), r.flag()
+    a = r.f(*((k, m) if ta else (m, k)))
+    a[r.rng.random(a.shape) < 0.6] = 0
+    a[0, 0] = 1
+    d, alpha = r.f(*((n, k) if tb else (k, n))), r.pick(1.0, 0.5)  # ONNX Runtime makes sparse initializers dense and then refuses them here
+    return Call("SparseToDenseMatMul", [a, d], alpha=alpha, transA=int(ta), transB=int(tb), constant={0}, sparse={0},
+                expected=[np.float32(alpha) * ((a.T if ta else a) @ (d.T if tb else d))])
 
 
 @case("RotaryEmbedding")
