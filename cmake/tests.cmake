@@ -48,6 +48,7 @@ foreach(source ${tools})
 endforeach()
 target_sources(evalrun PRIVATE tests/host/evalhost.c) # the interpreter with the runtime's host operators
 target_link_libraries(evalrun PRIVATE tenon_runtime)
+target_compile_definitions(evalrun PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}") # where emulate.h finds emu.h
 
 # Random stages under random schedules: tree = stages, and code = tree for every 25th; CUDA C on the CPU = tree.
 if(TARGET schedule_fuzz)
