@@ -84,6 +84,11 @@ static void check_range(Plan *p, const Buf *b, const Form *f, int64_t size, cons
     if (m[l] && (v[l] < 0 || v[l] >= size)) outside(b, "offset", v[l], size, NULL);
 }
 
+static void check_access(Plan *p, const Buf *b, const Form *f, int64_t size, Index *const *dim, const uint8_t *m) {
+  check_range(p, b, f, size, m);
+  if (!m && p->checks > 0) check_dims(p, b, dim);
+}
+
 /* ---- loads and stores ---- */
 
 // Runs of lanes with m set (NULL: all), within one run of the walk
@@ -149,8 +154,7 @@ static void run_load(Plan *p, Instr *i) {
       if (lit == NONE || !m[l]) put_number(i->type, i->r, l, i->e);
   if (lit != NONE) {
     const Form *f = index_form(p, i->at);
-    check_range(p, i->buf, f, i->size, lit == SOME ? m : NULL);
-    if (lit == ALL && p->checks > 0) check_dims(p, i->buf, i->dim);
+    check_access(p, i->buf, f, i->size, i->dim, lit == SOME ? m : NULL);
     move_lanes(&p->block, i->buf, f, lit == SOME ? m : NULL, i->r, move_load);
   }
   p->block = saved;
@@ -338,8 +342,7 @@ static void run_effect(Plan *p, Lit lit, uint8_t *m) {
   if (lit == NONE) return;
   const Form *f = index_form(p, p->at);
   check_lets(p, some);
-  check_range(p, p->out, f, p->size, some);
-  if (!some && p->checks > 0) check_dims(p, p->out, p->dim);
+  check_access(p, p->out, f, p->size, p->dim, some);
   if (p->combine == C_SET) move_lanes(&p->block, p->out, f, some, p->x->r, move_store);
   else accumulate(p, f, some);
 }
@@ -347,14 +350,17 @@ static void run_effect(Plan *p, Lit lit, uint8_t *m) {
 /* ---- products of plain f32 loads, in place ---- */
 
 CLONES static void fma_run(float *r, int64_t rs, const float *x, int64_t xs, const float *y, int64_t ys, int n) {
+  float a = *x, b = *y;
   if (rs == 0) { // one cell
     float v = *r;
     for (int l = 0; l < n; l++) v = fmaf(x[l * xs], y[l * ys], v);
     *r = v;
-  } else if (rs == 1 && xs == 0 && ys == 1)
-    for (int l = 0; l < n; l++) r[l] = fmaf(x[0], y[l], r[l]);
+  } else if (rs == 1 && xs == 0 && ys == 0)
+    for (int l = 0; l < n; l++) r[l] = fmaf(a, b, r[l]);
+  else if (rs == 1 && xs == 0 && ys == 1)
+    for (int l = 0; l < n; l++) r[l] = fmaf(a, y[l], r[l]);
   else if (rs == 1 && xs == 1 && ys == 0)
-    for (int l = 0; l < n; l++) r[l] = fmaf(x[l], y[0], r[l]);
+    for (int l = 0; l < n; l++) r[l] = fmaf(x[l], b, r[l]);
   else if (rs == 1 && xs == 1 && ys == 1)
     for (int l = 0; l < n; l++) r[l] = fmaf(x[l], y[l], r[l]);
   else
@@ -362,17 +368,23 @@ CLONES static void fma_run(float *r, int64_t rs, const float *x, int64_t xs, con
 }
 
 static bool run_direct(Plan *p) {
-  const Form *f[3] = {index_form(p, p->at), index_form(p, p->x->at), index_form(p, p->y->at)};
+  static const Form fixed;
+  const Instr *factor[] = {p->x, p->y};
+  const Form *f[3] = {index_form(p, p->at)};
+  const float *from[2];
+  for (int i = 0; i < 2; i++) {
+    const Instr *x = factor[i];
+    f[i + 1] = x->op == S_LOAD ? index_form(p, x->at) : &fixed;
+    from[i] = x->op == S_LOAD ? x->buf->data : x->r;
+  }
   if (f[0]->arr || f[1]->arr || f[2]->arr) return false;
-  check_range(p, p->out, f[0], p->size, NULL);
-  check_range(p, p->x->buf, f[1], p->x->size, NULL);
-  check_range(p, p->y->buf, f[2], p->y->size, NULL);
-  if (p->checks > 0) check_dims(p, p->out, p->dim), check_dims(p, p->x->buf, p->x->dim), check_dims(p, p->y->buf, p->y->dim);
+  check_access(p, p->out, f[0], p->size, p->dim, NULL);
+  for (int i = 0; i < 2; i++)
+    if (factor[i]->op == S_LOAD) check_access(p, factor[i]->buf, f[i + 1], factor[i]->size, factor[i]->dim, NULL);
   float *r = p->out->data;
-  const float *x = p->x->buf->data, *y = p->y->buf->data;
   Walk w;
   walk_start(&w, &p->block, 3, f);
-  do fma_run(r + w.off[0], walk_step(&w, 0), x + w.off[1], walk_step(&w, 1), y + w.off[2], walk_step(&w, 2), w.run);
+  do fma_run(r + w.off[0], walk_step(&w, 0), from[0] + w.off[1], walk_step(&w, 1), from[1] + w.off[2], walk_step(&w, 2), w.run);
   while (walk_next(&w));
   return true;
 }
@@ -403,7 +415,8 @@ static void run_block(Plan *p) {
   if (p->checks > 0) p->checks--;
 }
 
-// Cuts the lanes: inner axes whole while they fit, the one that does not fit in pieces, those outside it one by one.
+// Cuts the lanes: inner axes whole while they fit, the one that does not fit in pieces, those outside it one by one. Pieces are powers of
+// two, so that they seldom straddle the blocks of a layout and their indices stay affine.
 static void cut(Plan *p, int a, int64_t room) {
   Block *b = &p->block;
   if (a < 0) {
@@ -411,7 +424,9 @@ static void cut(Plan *p, int a, int64_t room) {
     return;
   }
   Atom *v = b->axis[a].var;
-  int64_t n = ix_eval(b->axis[a].ext), piece = room < 1 ? 1 : room;
+  int64_t n = ix_eval(b->axis[a].ext), piece = n;
+  if (n > room)
+    for (piece = 1; piece * 2 <= room;) piece *= 2;
   for (int64_t i = 0; i < n; i += piece) {
     v->val = i;
     b->count[a] = n - i < piece ? n - i : piece;

@@ -1,5 +1,6 @@
 // eval_index.c - index expressions over lanes. Where an expression is affine in the lane loops its values are a base and steps, and no
-// lane is looked at; quotients, relus and lets become arrays, each once per block.
+// lane is looked at. A quotient, a relu, a comparison is affine too in a block in which it does not change its course: where c runs
+// 16..31, c/16 is 1. What is left (and lets) becomes arrays, computed again only when their operands change.
 #include "eval_internal.h"
 #include <string.h>
 
@@ -7,10 +8,11 @@ typedef struct Node { // an atom that is neither a number during the run nor a p
   Atom *atom;
   Index *a, *b;
   Let *let;
-  bool varies, has_let;
-  unsigned stamp, version;
-  int64_t one, *arr; // its value, or values if it varies
-  Form seen[2];      // the operands that arr was computed from
+  bool varies, has_let; // varies: with the lanes, in some block
+  unsigned stamp;
+  Form form;
+  int64_t *arr; // room for form.arr
+  Form seen[2]; // the operands that arr was computed from
   unsigned shape;
 } Node;
 
@@ -18,7 +20,10 @@ typedef struct Slow { // coef * product of nodes and loop variables
   int64_t coef;
   int nfac;
   Node **fac;
-  bool varies, mixed; // mixed: with factors that do not vary
+  // in the present block
+  int64_t now;   // coef and the factors that are the same in all lanes
+  int nvaried;   // the others, if they do not make it affine
+  unsigned mark; // of the array that is the one other factor; 0: none, or several
 } Slow;
 
 struct Index {
@@ -29,11 +34,12 @@ struct Index {
   int64_t *coef, step[LANE_AXES];
   int nslow;
   Slow *slow;
-  bool varies, slow_varies, has_let, mixed;
+  bool varies, slow_varies, has_let;
   unsigned stamp;
   Form form;
   int64_t *arr;
-  unsigned seen_versions, shape; // what arr was computed from: the versions of the nodes
+  bool kept; // arr holds what the present steps and marks, of this shape, give
+  unsigned shape;
 };
 
 bool index_varies(const Index *x) { return x->varies; }
@@ -69,7 +75,7 @@ static Node *node_of(Plan *p, Atom *a) {
     n->varies = n->a->varies || (n->b && n->b->varies);
     n->has_let = n->a->has_let || (n->b && n->b->has_let);
   }
-  if (n->varies) n->arr = eval_mem(LANES * sizeof *n->arr);
+  if (n->varies && a->kind != ATOM_VAR) n->arr = eval_mem(LANES * sizeof *n->arr);
   if (p->nnode == p->cnode) {
     struct Node **old = p->node;
     p->node = eval_mem((size_t)(p->cnode = p->cnode * 2 + 8) * sizeof *p->node);
@@ -101,12 +107,9 @@ static void add_term(Plan *p, Index *x, const Term *t) {
     *s = (Slow){.coef = coef, .nfac = n, .fac = eval_mem((size_t)n * sizeof *s->fac)};
     for (int i = 0; i < n; i++) {
       s->fac[i] = node_of(p, rest[i]);
-      s->mixed = s->mixed || !s->fac[i]->varies;
-      s->varies = s->varies || s->fac[i]->varies;
+      x->slow_varies = x->slow_varies || s->fac[i]->varies;
       x->has_let = x->has_let || s->fac[i]->has_let;
     }
-    x->slow_varies = x->slow_varies || s->varies;
-    x->mixed = x->mixed || (s->varies && s->mixed);
   }
 }
 
@@ -188,7 +191,7 @@ const int64_t *form_array(Plan *p, const Form *f, int64_t *space) {
   return space;
 }
 
-/* ---- values ---- */
+/* ---- nodes ---- */
 
 static int64_t floor_div(int64_t a, int64_t b) {
   if (b == 0) return 0;
@@ -199,8 +202,42 @@ static int64_t floor_div(int64_t a, int64_t b) {
 static bool is_uniform(const Block *b, const Form *f) {
   if (f->arr) return false;
   for (int a = 0; a < b->n; a++)
-    if (f->step[a]) return false;
+    if (f->step[a] && b->count[a] > 1) return false;
   return true;
+}
+
+static bool set_uniform(Form *r, int64_t v) {
+  *r = (Form){.base = v, .version = r->version};
+  return true;
+}
+
+// a / d where d divides all steps
+static bool divide_steps(const Block *b, const Form *fa, int64_t d, Form *r) {
+  for (int a = 0; a < b->n; a++)
+    if (b->count[a] > 1 && fa->step[a] % d) return false;
+  set_uniform(r, floor_div(fa->base, d));
+  for (int a = 0; a < b->n; a++) r->step[a] = b->count[a] > 1 ? fa->step[a] / d : 0;
+  return true;
+}
+
+// The atom's values in this block as a base and steps, if they are that.
+static bool affine_node(const Block *block, AtomKind kind, const Form *fa, const Form *fb, Form *r) {
+  int64_t lo, hi;
+  if (fa->arr || (fb && !is_uniform(block, fb))) return false;
+  form_range(block, fa, &lo, &hi);
+  switch (kind) {
+  case ATOM_DIV:
+    if (floor_div(lo, fb->base) == floor_div(hi, fb->base)) return set_uniform(r, floor_div(lo, fb->base));
+    return divide_steps(block, fa, fb->base, r);
+  case ATOM_RELU:
+    if (hi <= 0) return set_uniform(r, 0);
+    if (lo < 0) return false;
+    set_uniform(r, fa->base);
+    memcpy(r->step, fa->step, sizeof r->step);
+    return true;
+  case ATOM_GE0: return (lo >= 0 || hi < 0) && set_uniform(r, lo >= 0);
+  default: return lo == hi && set_uniform(r, lo == 1 ? fb->base : lo);
+  }
 }
 
 // By the reciprocal, corrected: exact while |a| and d are below 2^50.
@@ -219,140 +256,132 @@ static void divide(const Block *b, const Form *fa, const int64_t *a, int64_t d, 
   }
 }
 
-static void node_lanes(Plan *p, Node *n) {
+static void node_lanes(Plan *p, const Node *n, const Form *fa, const Form *fb) {
   int64_t sa[LANES], sb[LANES], *r = n->arr;
   const Block *b = &p->block;
-  if (n->atom->kind == ATOM_LET) {
-    let_values(p, n->let, r);
-    return;
-  }
-  if (n->atom->kind == ATOM_VAR) {
-    Form f = {.base = n->atom->val};
-    f.step[lane_axis(p, n->atom)] = 1;
-    affine_values(b, &f, r);
-    return;
-  }
-  const Form *fa = index_form(p, n->a);
-  const int64_t *a = form_array(p, fa, sa), *y = NULL;
-  if (n->b) {
-    const Form *fb = index_form(p, n->b);
-    if (n->atom->kind == ATOM_DIV && is_uniform(b, fb)) {
-      divide(b, fa, a, fb->base, r);
-      return;
-    }
-    y = form_array(p, fb, sb);
-  }
+  const int64_t *x = form_array(p, fa, sa), *y = fb ? form_array(p, fb, sb) : NULL;
   switch (n->atom->kind) {
   case ATOM_DIV:
-    for (int l = 0; l < b->total; l++) r[l] = floor_div(a[l], y[l]);
+    if (is_uniform(b, fb)) divide(b, fa, x, fb->base, r);
+    else
+      for (int l = 0; l < b->total; l++) r[l] = floor_div(x[l], y[l]);
     return;
   case ATOM_RELU:
-    for (int l = 0; l < b->total; l++) r[l] = a[l] > 0 ? a[l] : 0;
+    for (int l = 0; l < b->total; l++) r[l] = x[l] > 0 ? x[l] : 0;
     return;
   case ATOM_GE0:
-    for (int l = 0; l < b->total; l++) r[l] = a[l] >= 0;
+    for (int l = 0; l < b->total; l++) r[l] = x[l] >= 0;
     return;
   default:
-    for (int l = 0; l < b->total; l++) r[l] = a[l] == 1 ? y[l] : a[l];
+    for (int l = 0; l < b->total; l++) r[l] = x[l] == 1 ? y[l] : x[l];
   }
 }
 
-static int64_t node_one(Plan *p, Node *n) {
-  int64_t v[LANES];
-  if (n->atom->kind == ATOM_VAR) return n->atom->val;
-  if (n->atom->kind == ATOM_LET) {
-    let_values(p, n->let, v);
-    return v[0];
-  }
-  int64_t a = index_form(p, n->a)->base, b = n->b ? index_form(p, n->b)->base : 0;
-  switch (n->atom->kind) {
-  case ATOM_DIV: return floor_div(a, b);
-  case ATOM_RELU: return a > 0 ? a : 0;
-  case ATOM_GE0: return a >= 0;
-  default: return a == 1 ? b : a;
-  }
+static bool same_form(const Form *a, const Form *b) {
+  return a->base == b->base && a->arr == b->arr && (a->arr ? a->version == b->version : !memcmp(a->step, b->step, sizeof a->step));
 }
 
-static bool same_form(const Form *a, const Form *b) { return a->base == b->base && a->arr == b->arr && a->version == b->version; }
-
-// Has an operand changed since arr was computed? The steps of an affine operand are fixed.
-static bool changed(Plan *p, Node *n) {
-  if (n->atom->kind == ATOM_LET || n->atom->kind == ATOM_VAR) return true;
-  bool same = n->version && n->shape == p->block.shape;
-  Index *x[2] = {n->a, n->b};
-  for (int i = 0; i < 2 && x[i]; i++) {
-    const Form *f = index_form(p, x[i]);
-    same = same && same_form(f, &n->seen[i]);
-    n->seen[i] = *f;
-  }
+static bool changed(const Plan *p, Node *n, const Form *fa, const Form *fb) { // an operand, since arr was computed?
+  bool same = n->form.version && n->shape == p->block.shape && same_form(fa, &n->seen[0]) && (!fb || same_form(fb, &n->seen[1]));
   n->shape = p->block.shape;
+  n->seen[0] = *fa;
+  if (fb) n->seen[1] = *fb;
   return !same;
 }
 
-static void node_value(Plan *p, Node *n) {
-  if (n->stamp == p->batch) return;
-  n->stamp = p->batch;
-  if (!n->varies) n->one = node_one(p, n);
-  else if (changed(p, n)) {
-    node_lanes(p, n);
-    n->version++;
-  }
+static void let_node(Plan *p, Node *n) {
+  int64_t one[LANES];
+  let_values(p, n->let, n->varies ? n->arr : one);
+  set_uniform(&n->form, n->varies ? 0 : one[0]);
+  if (n->varies) n->form.arr = n->arr, n->form.version++;
 }
 
-static void add_slow(Plan *p, const Slow *s, int64_t *r) {
-  int64_t coef = s->coef;
-  const int64_t *v[16];
+static const Form *node_form(Plan *p, Node *n) {
+  if (n->stamp == p->batch) return &n->form;
+  n->stamp = p->batch;
+  if (n->atom->kind == ATOM_LET) let_node(p, n);
+  else if (n->atom->kind == ATOM_VAR) {
+    set_uniform(&n->form, n->atom->val);
+    if (n->varies) n->form.step[lane_axis(p, n->atom)] = 1;
+  } else {
+    const Form *fa = index_form(p, n->a), *fb = n->b ? index_form(p, n->b) : NULL;
+    if (affine_node(&p->block, n->atom->kind, fa, fb, &n->form)) return &n->form;
+    set_uniform(&n->form, 0);
+    n->form.arr = n->arr;
+    if (changed(p, n, fa, fb)) node_lanes(p, n, fa, fb), n->form.version++;
+  }
+  return &n->form;
+}
+
+/* ---- sums ---- */
+
+// Adds the term to the base and steps; false: its values are an array's, or a product's. *same: it is what it was in the block before.
+static bool affine_term(Plan *p, Slow *s, Form *f, bool *same) {
+  const Form *varied = NULL;
+  int64_t now = s->coef;
   int n = 0;
   for (int i = 0; i < s->nfac; i++) {
-    if (s->fac[i]->varies) v[n++] = s->fac[i]->arr;
-    else coef *= s->fac[i]->one;
+    const Form *x = node_form(p, s->fac[i]);
+    if (is_uniform(&p->block, x)) now *= x->base;
+    else varied = x, n++;
   }
+  bool affine = n == 0 || (n == 1 && !varied->arr);
+  unsigned mark = n == 1 && !affine ? varied->version : 0;
+  *same = affine ? s->nvaried == 0 : n == 1 && mark == s->mark && now == s->now;
+  s->now = now, s->mark = mark, s->nvaried = affine ? 0 : n;
+  if (!affine) return false;
+  f->base += n ? now * varied->base : now;
+  for (int a = 0; n && a < p->block.n; a++) f->step[a] += now * varied->step[a];
+  return true;
+}
+
+static void add_term_lanes(Plan *p, const Slow *s, int64_t *r) {
+  int64_t x[LANES], space[LANES];
   int total = p->block.total;
-  if (n == 1)
-    for (int l = 0; l < total; l++) r[l] += coef * v[0][l];
-  else
-    for (int l = 0; l < total; l++) {
-      int64_t x = coef;
-      for (int i = 0; i < n; i++) x *= v[i][l];
-      r[l] += x;
-    }
+  for (int l = 0; l < total; l++) x[l] = s->now;
+  for (int i = 0; i < s->nfac; i++) {
+    if (is_uniform(&p->block, &s->fac[i]->form)) continue;
+    const int64_t *v = form_array(p, &s->fac[i]->form, space);
+    for (int l = 0; l < total; l++) x[l] *= v[l];
+  }
+  for (int l = 0; l < total; l++) r[l] += x[l];
+}
+
+static void sum_lanes(Plan *p, Index *x) {
+  Form *f = &x->form, steps = *f;
+  steps.base = 0, steps.arr = NULL;
+  affine_values(&p->block, &steps, x->arr);
+  for (int i = 0; i < x->nslow; i++)
+    if (x->slow[i].nvaried) add_term_lanes(p, &x->slow[i], x->arr);
+  f->lo = f->hi = x->arr[0];
+  for (int l = 1; l < p->block.total; l++) {
+    f->lo = x->arr[l] < f->lo ? x->arr[l] : f->lo;
+    f->hi = x->arr[l] > f->hi ? x->arr[l] : f->hi;
+  }
 }
 
 const Form *index_form(Plan *p, Index *x) {
   if (x->stamp == p->batch) return &x->form;
   x->stamp = p->batch;
-  Form *f = &x->form;
+  Form *f = &x->form, old = *f;
+  bool affine = true, same;
   f->base = x->k;
   for (int i = 0; i < x->nvar; i++) f->base += x->coef[i] * x->var[i]->val;
-  for (int a = 0; a < p->block.n; a++) f->step[a] = x->step[a];
+  memcpy(f->step, x->step, sizeof f->step);
   f->arr = NULL;
-  unsigned versions = 0; // grows whenever a factor changes
+  if (!x->nslow) return f;
+  x->kept = x->kept && x->shape == p->block.shape;
+  x->shape = p->block.shape;
   for (int i = 0; i < x->nslow; i++) {
-    const Slow *s = &x->slow[i];
-    for (int j = 0; j < s->nfac; j++) node_value(p, s->fac[j]);
-    if (s->varies) {
-      for (int j = 0; j < s->nfac; j++) versions += s->fac[j]->version;
-      continue;
-    }
-    int64_t v = s->coef;
-    for (int j = 0; j < s->nfac; j++) v *= s->fac[j]->one;
-    f->base += v;
+    affine = affine_term(p, &x->slow[i], f, &same) && affine;
+    x->kept = x->kept && same;
   }
-  if (!x->slow_varies) return f;
-  bool kept = f->version && !x->mixed && versions == x->seen_versions && p->block.shape == x->shape;
-  x->seen_versions = versions, x->shape = p->block.shape;
+  x->kept = x->kept && !memcmp(old.step, f->step, sizeof f->step);
+  if (affine) return f;
   f->arr = x->arr;
-  if (kept) return f;
+  if (x->kept) return f;
+  x->kept = true;
   f->version++;
-  Form steps = *f;
-  steps.base = 0, steps.arr = NULL;
-  affine_values(&p->block, &steps, x->arr);
-  for (int i = 0; i < x->nslow; i++)
-    if (x->slow[i].varies) add_slow(p, &x->slow[i], x->arr);
-  f->lo = f->hi = x->arr[0];
-  for (int l = 1; l < p->block.total; l++) {
-    if (x->arr[l] < f->lo) f->lo = x->arr[l];
-    if (x->arr[l] > f->hi) f->hi = x->arr[l];
-  }
+  sum_lanes(p, x);
   return f;
 }

@@ -7,7 +7,7 @@
 #pragma once
 #include "scalar.h"
 
-enum { LANES = 512, LANE_AXES = 4 };
+enum { LANES = 1024, LANE_AXES = 4 };
 
 /* ---- memory of one evaluation ---- */
 void *eval_mem(size_t bytes); // zeroed

@@ -151,11 +151,13 @@ static void keep(const Plan *p, Instr *i) {
 
 /* ---- statements ---- */
 
-static bool plain_f32(const Instr *i) { return i->op == S_LOAD && i->buf->dtype == DT_F32 && !i->npred && !i->cond && !i->buf->table; }
+static bool plain_f32(const Instr *i, const Buf *out) { // a load from elsewhere, or a constant
+  if (i->op == S_CONST) return i->type == DT_F32;
+  return i->op == S_LOAD && i->buf->dtype == DT_F32 && !i->npred && !i->cond && !i->buf->table && i->buf != out;
+}
 
 static bool can_be_direct(const Plan *p, const Effect *e) {
-  return p->y && plain_f32(p->x) && plain_f32(p->y) && e->out->dtype == DT_F32 && !e->cond && !e->npred && e->out != p->x->buf &&
-         e->out != p->y->buf && !p->nlet;
+  return p->y && plain_f32(p->x, e->out) && plain_f32(p->y, e->out) && e->out->dtype == DT_F32 && !e->cond && !e->npred && !p->nlet;
 }
 
 Plan *plan_effect(const Effect *e, int nlanes, const LaneAxis *axis) {

@@ -297,9 +297,45 @@ static void scheduled(void **state) {
   print_message("ns per multiply-add of a small product with GELU: stages %.2f, tree %.2f\n", t[0], t[1]);
 }
 
+/* ---- indices over lanes: whatever of them is affine in some block, the values are ix_eval's ---- */
+
+static IExpr *random_index(IExpr **v, int n, int depth) {
+  if (depth == 0) return ix_addk(ix_scale(v[rand() % n], rand() % 7 - 3), rand() % 40 - 20);
+  IExpr *a = random_index(v, n, depth - 1), *b = random_index(v, n, depth - 1);
+  switch (rand() % 8) {
+  case 0: return ix_div(a, ix(1 << rand() % 6));
+  case 1: return ix_modk(a, rand() % 19 + 1);
+  case 2: return ix_div(a, ix_addk(v[0], rand() % 3 - 1));
+  case 3: return ix_max(a, b);
+  case 4: return ix_mul(ix_ge(a, b), ix_relu(b));
+  case 5: return ix_bcast(a, v[0]);
+  case 6: return ix_mul(a, v[rand() % n]);
+  default: return ix_add(a, b);
+  }
+}
+
+static void indices(void **state) {
+  (void)state;
+  enum { A = 4, B = 37, C = 50 };
+  int64_t *r = malloc(A * B * C * 8);
+  for (int t = 0; t < 150; t++) {
+    IExpr *v[] = {var("a", A), var("b", B), var("c", C)}, *e = random_index(v, 3, t % 3 + 1);
+    Kernel *k = kernel_new(sym("index"));
+    Buf *out = kernel_buf(k, sym("out"), BUF_OUT, DT_I64, 3, IX(ix(A), ix(B), ix(C)));
+    stage(k, "s", C_SET, out, 3, v, KINDS(S, S, S), v, ex_ix(DT_I64, e));
+    out->data = r;
+    assert_true(eval_stages(k, NULL));
+    for (int i = 0; i < A * B * C; i++) {
+      ix_is_atom(v[0])->val = i / (B * C), ix_is_atom(v[1])->val = i / C % B, ix_is_atom(v[2])->val = i % C;
+      if (r[i] != ix_eval(e)) fail_msg("%s: %lld at %d, not %lld", ix_str(e), (long long)r[i], i, (long long)ix_eval(e));
+    }
+  }
+  free(r);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(matmuls), cmocka_unit_test(convs),    cmocka_unit_test(rows),
-                                     cmocka_unit_test(storage), cmocka_unit_test(gather),   cmocka_unit_test(ordered),
-                                     cmocka_unit_test(nibbles), cmocka_unit_test(scheduled)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(matmuls), cmocka_unit_test(convs),     cmocka_unit_test(rows),
+                                     cmocka_unit_test(storage), cmocka_unit_test(gather),    cmocka_unit_test(ordered),
+                                     cmocka_unit_test(nibbles), cmocka_unit_test(scheduled), cmocka_unit_test(indices)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
