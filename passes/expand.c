@@ -45,27 +45,22 @@ void cannot(const B *b, const char *format, ...) {
 }
 
 bool is_composite(const Node *n) { return builders[n->op->id] != NULL; }
+static Builder *builder_of(const Node *n) {
+  return is_scan_across(n) ? expand_scan_across : is_string_view(n) ? expand_string_view : is_wide(n) ? expand_wide : builders[n->op->id];
+}
 
 Node *expand_node(Node *n) {
   Graph *g = n->graph;
   Node *before = n->prev;
   B b = {g, n, n};
-  builders[n->op->id](&b);
+  builder_of(n)(&b);
   node_remove(n);
   return before ? before->next : g->first;
 }
 
 static void expand_graph(Graph *g) {
   for (Node *n = g->first; n;) {
-    bool across = is_scan_across(n);
-    if (across || is_string_view(n)) {
-      Node *before = n->prev;
-      (across ? expand_scan_across : expand_string_view)(&(B){g, n, n});
-      node_remove(n);
-      n = before ? before->next : g->first;
-      continue;
-    }
-    if (builders[n->op->id]) {
+    if (builder_of(n)) {
       n = expand_node(n);
       continue;
     }

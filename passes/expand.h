@@ -48,6 +48,10 @@ Node *expand_node(Node *);       // expands it; returns the first new node, beca
 bool is_string_view(const Node *);
 void expand_string_view(const B *);
 
+/* ---- more operands than a kernel should read (expand_values.c) ---- */
+bool is_wide(const Node *);
+void expand_wide(const B *);
+
 /* ---- Scan (expand_scan.c) ---- */
 bool is_scan_across(const Node *); // does an output lie along another axis than the first?
 void expand_scan_across(const B *);

@@ -9,6 +9,24 @@ void expand_mean(const B *b) {
   give(b, 0, cast(b, quo(b, sum, num_like(b, sum, b->at->nin)), dtype(in(b, 0))));
 }
 
+enum { WIDE = 48 };
+bool is_wide(const Node *n) {
+  OpId op = n->op->id;
+  return n->nin > WIDE && (op == OP_Concat || op == OP_Sum || op == OP_Max || op == OP_Min);
+}
+void expand_wide(const B *b) { // WIDE operands at a time
+  int n = b->at->nin, parts = 0;
+  Value **part = NEWN(Value *, n);
+  for (int i = 0; i < n; i += WIDE) {
+    Node *some = start(b, b->at->op->id, n - i < WIDE ? n - i : WIDE, b->at->in + i, 1);
+    copy_attrs(some, b->at, "axis");
+    part[parts++] = finish(some);
+  }
+  Node *all = start(b, b->at->op->id, parts, part, 1);
+  copy_attrs(all, b->at, "axis");
+  give(b, 0, finish(all));
+}
+
 // Constant with a value of any kind; the frontend makes these constants already, function bodies and IR text may still hold them.
 void expand_constant(const B *b) {
   const Attr *a;

@@ -66,6 +66,7 @@ static bool folds(const Lower *L, const Node *n) {
 }
 
 /* ---- groups ---- */
+enum { FOLD_STAGES = 10 }; // at most: its lane partials are added up in a stage for each halving
 static int ngroup;
 static Group *group_new(void) {
   Group *g = NEW(Group);
@@ -75,6 +76,7 @@ static Group *group_new(void) {
 static void join(Group *g, Value *v) {
   PUSH(g->member, g->nmember, g->cmember, v);
   g->nfoldn += v->def->op->family == FAMILY_FOLDN;
+  g->nstage += v->def->op->family == FAMILY_FOLDN || v->def->op->family == FAMILY_FOLD ? FOLD_STAGES : 1;
 }
 static void fresh_vars(const Value *v, IExpr **var) {
   static const char *const names[] = {"i0", "i1", "i2", "i3", "i4", "i5", "i6", "i7"};
@@ -82,6 +84,11 @@ static void fresh_vars(const Value *v, IExpr **var) {
 }
 
 /* ---- expanding one node for one reader ---- */
+bool first_access(const VInfo *i, int a) { // of its group
+  for (int b = 0; b < a; b++)
+    if (i->access[b].group == i->access[a].group) return false;
+  return true;
+}
 static void expand_at(Lower *L, Group *g, Value *owner, Value *v, IExpr *const *idx) {
   L->rec_group = g, L->rec_owner = owner, L->node = v->def;
   L->rec_depth = vinfo(v)->where == RES_INLINE ? vinfo(v)->depth : 0;
@@ -240,13 +247,14 @@ static bool against_constant(const Value *v) { // its reader multiplies it with 
       if (v->user[u]->in[i] && v->user[u]->in[i]->data) return true;
   return false;
 }
+static bool full(const Group *g) { return g->nstage + FOLD_STAGES > MAX_STAGES; }
 static bool may_join(Lower *L, Value *v, const Readers *r) {
   Group *g = r->group;
   Node *n = v->def;
   Value *root = root_of(g);
   VInfo *ri = vinfo(root);
   int rank = v->type->rank;
-  if (!r->plain || r->ntuple != 1 || g->nmember > 24) return false;
+  if (!r->plain || r->ntuple != 1 || full(g)) return false;
   if (L->opt && L->opt->opt == 0) return false;
   if (n->op->family == FAMILY_FOLDN) {
     // an epilogue: the fold runs over exactly the root's variables; or attention's scores: over a row that the root reduces
@@ -292,9 +300,18 @@ static void make_temp(Lower *L, Value *v, const Readers *r) {
   join(r->group, v);
   expand(L, r->group, v);
 }
+// Would it make some kernel read too many values?
+static bool crowded(const Value *v, const VInfo *i) {
+  for (int a = 0; a < i->naccess; a++)
+    if (i->access[a].group->nread + v->def->nin > MAX_BUFS / 2) return true;
+  return false;
+}
 static void make_inline(Lower *L, Value *v) {
   VInfo *i = vinfo(v);
+  if (crowded(v, i)) return make_root(L, v);
   i->where = RES_INLINE;
+  for (int a = 0; a < i->naccess; a++)
+    if (first_access(i, a)) i->access[a].group->nread--;
   for (int a = 0; a < i->naccess; a++) expand_at(L, i->access[a].group, i->access[a].owner, v, i->access[a].idx);
 }
 static bool by_contraction(const VInfo *i) {
@@ -335,7 +352,8 @@ static void decide(Lower *L, Value *v) {
     Value *root = root_of(r.group);
     bool outer = r.plain && r.ntuple == 1 && nvars(r.idx, v->type->rank) < nvars(vinfo(root)->var, root->type->rank);
     if (r.ntuple == 1 && r.nowner == 1 && !outer) return make_inline(L, v);
-    return r.ntuple == 1 && r.plain && (!outer || has_rows(r.group) || reads_fold(v, 3)) ? make_temp(L, v, &r) : make_root(L, v);
+    return r.ntuple == 1 && r.plain && !full(r.group) && (!outer || has_rows(r.group) || reads_fold(v, 3)) ? make_temp(L, v, &r)
+                                                                                                           : make_root(L, v);
   }
   make_inline(L, v);
 }

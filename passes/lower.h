@@ -39,8 +39,10 @@ struct VInfo {
   int nred;
   Access *access;
   int naccess, caccess;
-  bool loaded;    // its elements are symbols that the host sets once it exists: it must be computed all the same
-  int depth;      // of the longest chain of inlined readers: pulling recurses, so chains are cut
+  bool loaded; // its elements are symbols that the host sets once it exists: it must be computed all the same
+  int depth;   // of the longest chain of inlined readers: pulling recurses, so chains are cut
+  bool ranged; // of an integer constant: lo and hi are known
+  int64_t lo, hi;
   bool must_root; // graph output, or read by something that needs memory
   HBuf *hbuf;     // its program value, once it has one
   Buf *buf;       // its buffer in the kernel being filled, if `kernel` says so
@@ -52,6 +54,8 @@ struct Group {
   Value **member; // users first: member[0] is the root, which is stored; the others are temps
   int nmember, cmember;
   int nfoldn; // contractions and windows among the members
+  int nread;  // values that its members read, so far
+  int nstage; // that scheduling may make of them, at most
 };
 
 struct Lower {
@@ -151,5 +155,6 @@ bool by_openblas(const Lower *, const Node *); // host.c: is it a call of OpenBL
 void openblas_call(Lower *, Node *);
 
 VInfo *vinfo(Value *);
+bool first_access(const VInfo *, int a);    // is access a the first of its group?
 void group_graph(Lower *, Graph *);         // decides residence and groups of one graph's values
 bool is_plain(IExpr *const *idx, int rank); // distinct loop variables, or constant 0

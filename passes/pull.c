@@ -87,6 +87,7 @@ static Ex *record(Lower *L, Value *v, IExpr *const *idx) {
   Access acc = {.group = L->rec_group, .owner = L->rec_owner};
   memcpy(acc.idx, idx, (size_t)rank * sizeof *idx);
   PUSH(i->access, i->naccess, i->caccess, acc);
+  if (acc.group) acc.group->nread += first_access(i, i->naccess - 1);
 known:; // any expression of the right type will do: nothing is built from it
   static Buf unknown;
   Ex *e = NEW(Ex);
@@ -172,13 +173,18 @@ static bool range_of_all(const Node *n, int from, int to, int64_t *lo, int64_t *
   }
   return true;
 }
+static bool table_range(const Value *v, int64_t *lo, int64_t *hi) { // looked at once: every level of a tree asks
+  VInfo *i = vinfo((Value *)v);
+  if (!i->ranged) {
+    i->lo = INT64_MAX, i->hi = INT64_MIN, i->ranged = true;
+    for (int64_t k = 0, n = tensor_count(v->data); k < n; k++) widen(&i->lo, &i->hi, tensor_int(v->data, k), tensor_int(v->data, k));
+  }
+  *lo = i->lo, *hi = i->hi;
+  return *lo <= *hi;
+}
 // Bounds of an integer value's elements, where constant tables give them: what a table holds needs no check at run time.
 static bool int_range(const Value *v, int64_t *lo, int64_t *hi, int depth) {
-  if (v->data) {
-    *lo = INT64_MAX, *hi = INT64_MIN;
-    for (int64_t i = 0, n = tensor_count(v->data); i < n; i++) widen(lo, hi, tensor_int(v->data, i), tensor_int(v->data, i));
-    return *lo <= *hi;
-  }
+  if (v->data) return table_range(v, lo, hi);
   const Node *n = v->def;
   if (!n || depth == 0) return false;
   switch (n->op->id) {

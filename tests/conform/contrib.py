@@ -232,6 +232,12 @@ def chain(depth):
 case("trees_deep", "TreeEnsembleRegressor", [f32(33, 3)], 1, ML, dims={0: ("N", 3)}, n_targets=1, **chain(60))
 
 
+MANY = 200  # more operands than one kernel reads
+case("concat_many", "Concat", [f32(2, 1 + i % 3) for i in range(MANY)], domain="", axis=1)
+case("sum_many", "Sum", [f32(3, 5) for _ in range(MANY)], domain="")
+case("max_many", "Max", [f32(3, 5) for _ in range(MANY)], domain="")
+
+
 # ---- writing ----
 def hand_cases():
     for name, (op, inputs, nout, domain, dims, rtol, atol, constant, attrs) in CASES.items():
