@@ -1,7 +1,6 @@
 // main.c - the `tenon` command. Parses the command line, sets limits, runs one verb, and turns what it unwound with into the exit code.
 #include "codegen/codegen.h"
 #include "driver.h"
-#include "ir/ops.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +9,12 @@
 
 /* ---- --print ---- */
 
-static void print_ops(void) {
-  static const char *const family[] = {"formula", "view", "fold", "fold", "nest", "expand", "host", "region"};
-  for (int i = OP_NONE + 1; i < OP_COUNT; i++)
-    printf("%s%s%s %d %s\n", ops[i].domain, *ops[i].domain ? "." : "", ops[i].name, ops[i].since, family[ops[i].family]);
-}
-
 static void print_what(const char *what) {
   Text t = {0};
   if (!strcmp(what, "cpus")) target_names(&t);
   else if (!strcmp(what, "passes")) pipeline_names(&t);
-  else if (!strcmp(what, "ops")) print_ops();
+  else if (!strcmp(what, "ops")) print_ops(&t);
+  else if (!strcmp(what, "ops-json")) print_ops_json(&t);
   else if (!strcmp(what, "exit-codes")) print_exit_codes(stdout);
   else if (!strcmp(what, "options-json")) print_options_json(stdout);
   else if (!strcmp(what, "man")) print_man(stdout);

@@ -47,3 +47,7 @@ void print_man(FILE *);
 void print_completion(FILE *);
 void print_options_json(FILE *);
 void print_exit_codes(FILE *);
+
+/* print_ops.c: the operator table */
+void print_ops(Text *);
+void print_ops_json(Text *);

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,20 @@ def manual_and_completion(t):
     script = t.ok("--print=bash-completion").stdout
     assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
     assert "7 " in t.ok("--print=exit-codes").stdout and "infer" in t.ok("--print=passes").stdout
+
+
+@test
+def the_operator_table(t):
+    """Every row is in one family, and the counts are those of the names."""
+    table = json.loads(t.ok("--print=ops-json").stdout)
+    text = t.ok("--print=ops").stdout
+    assert max(map(len, text.splitlines())) <= 125
+    families = re.findall(r"^(\w+) (\d+): .*\n((?:  .*\n)+)", text, re.M)
+    assert {f for f, _, _ in families} == {r["family"] for r in table["ops"]}
+    for family, count, names in families:
+        rows = [".".join(filter(None, (r["domain"], r["name"]))) for r in table["ops"] if r["family"] == family]
+        assert names.split() == rows and int(count) == len(rows), family
+    assert "f32" in table["classes"]["f"] and "i32" not in table["classes"]["f"]
 
 
 @test

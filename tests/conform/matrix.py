@@ -252,7 +252,9 @@ def main():
     healed = [k for k in known if k not in used.values()] if len(names) == len(cases) else []
     folder = args.build / "conform"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "matrix.json").write_text(json.dumps(verdicts))
+    store = folder / "matrix.json"  # the last verdict of every case there is, for docs/ops.md
+    last = json.loads(store.read_text()) if store.exists() else {}
+    store.write_text(json.dumps({n: v for n, v in {**last, **verdicts}.items() if n in cases}))
     groups = write_failures(folder / "matrix-failures.txt", fresh)
     for text, members in sorted(groups.items(), key=lambda g: -len(g[1]))[:40]:
         print(f"{len(members):5}  {text[:160]}")

@@ -6,7 +6,7 @@
 llvm compiles to a shared library and calls it through the public ABI; eval lets the interpreter run the planned program, cuda does the same
 with the kernels as CUDA C on the CPU (tests/cuda/emu.h); nvrtc only lets NVIDIA's compiler make cubins of them. Tests run in worker processes, so a crash costs one test. skip.txt lists the tests that are known to fail, a reason each; one of them that passes is an error,
 so the list only shrinks (a reason that begins with `slow:` keeps the test out of runs of all). The failures file groups what failed by its message: it is a work list. --docs writes docs/ops.md from the
-results of all backends that were run whole in this build folder.
+results of all suites, backends and the matrix that were run whole in this build folder.
 """
 import argparse
 import collections
@@ -195,25 +195,6 @@ def print_host(results):
         print("on the host:", ", ".join(f"{op} {n}" for op, n in sorted(ops.items())))
 
 
-def write_docs(build, tests):
-    """docs/ops.md: op x opset x dtype x backend, from the results of whole runs."""
-    backends = {p.stem.removeprefix("results-"): json.loads(p.read_text()) for p in sorted((build / "conform").glob("results-*.json"), reverse=True)}
-    ops = collections.defaultdict(list)
-    for name, t in tests.items():
-        ops[(t["domain"], t["op"])].append(name)
-    lines = ["# Operators and what the ONNX backend suite says of them", "",
-             "Written by `tests/conform/run.py --docs` from results; do not edit. A cell is passed/all of the suite's tests of that operator.", "",
-             "| domain | operator | opsets | types | " + " | ".join(backends) + " |", "|---" * (4 + len(backends)) + "|"]
-    for (domain, op), names in sorted(ops.items()):
-        opsets = sorted({tests[n]["opset"] for n in names})
-        dtypes = sorted({tests[n]["dtype"] for n in names if tests[n]["dtype"]})
-        cells = [f"{sum(r.get(n, {}).get('ok', False) for n in names)}/{len(names)}" for r in backends.values()]
-        lines.append(f"| {domain or 'ai.onnx'} | {op} | {' '.join(map(str, opsets))} | {' '.join(dtypes)} | " + " | ".join(cells) + " |")
-    totals = [f"{sum(r.get(n, {}).get('ok', False) for n in tests)}/{len(tests)}" for r in backends.values()]
-    lines.append("| | all | | | " + " | ".join(totals) + " |")
-    (ROOT / "docs" / "ops.md").write_text("\n".join(lines) + "\n")
-
-
 def main():
     args = arguments()
     sys.path.insert(0, str(HERE))
@@ -224,8 +205,8 @@ def main():
     names = [n for n in tests if re.search(args.regex, n) and (not args.operator or tests[n]["op"] == args.operator)]
     if len(names) == len(tests):  # a run of all leaves out what takes minutes
         names = [n for n in names if not known.get(n, "").startswith("slow:")]
-    whole = args.every == 1 and len(names) + sum(w.startswith("slow:") for w in known.values()) == len(tests)
-    store = folder / f"results-{args.backend}.json"
+    whole = args.every == 1 and len(names) + sum(n in tests and w.startswith("slow:") for n, w in known.items()) == len(tests)
+    store = (suite_folder if args.suite else folder) / f"results-{args.backend}.json"
     last = json.loads(store.read_text()) if store.exists() else {}
     if args.failed:
         names = [n for n in names if not last.get(n, {}).get("ok")]
@@ -241,7 +222,8 @@ def main():
     path = args.failures or folder / f"failures-{args.backend}.txt"
     groups = write_failures(path, failed, tests)
     if args.docs:
-        write_docs(args.build, tests)
+        import docs
+        docs.write(args.build, args.build / "tenon", [(folder / "suite", folder), (args.build / "contrib", args.build / "contrib")])
     if args.table:
         print_table(results, tests)
     print_host(results)
