@@ -22,6 +22,20 @@ static bool parallel(const Stage *st, const IExpr *axis) {
   return true;
 }
 
+// Does a stage that reads what another has stored at the axis read it there, and nowhere else? Then all may share a loop of one cell.
+static bool reads_in_place(const Kernel *k, const IExpr *axis) {
+  for (int i = 0; i < k->nstage; i++) {
+    Ex *l[64];
+    int n = stage_loads(k->stage[i], l, 64);
+    if (n == 64) return false; // there may be more
+    for (int w = 0; w < k->nstage; w++)
+      for (int j = 0; j < n; j++)
+        for (int d = 0; d < l[j]->buf->rank; d++)
+          if (l[j]->buf == k->stage[w]->out && k->stage[w]->ix[d] == axis && l[j]->ix[d] != axis) return false;
+  }
+  return true;
+}
+
 static bool has_axis(const Stage *st, const IExpr *axis) { return stage_axis(st, ix_var_of((IExpr *)axis)) >= 0; }
 
 static const char *thread_split(Sched *s, IExpr *axis) {
@@ -43,6 +57,8 @@ static bool same_spatial(const Kernel *k) {
     for (int a = 0; a < n; a++)
       if (!axis_among(ax[a], other, n) || !parallel(k->stage[i], ax[a])) return false;
   }
+  for (int a = 0; a < n; a++)
+    if (!reads_in_place(k, ax[a])) return false;
   return n > 0;
 }
 
@@ -177,7 +193,7 @@ static int common_rows(const Kernel *k, IExpr **row) { // spatial axes that all 
   IExpr *ax[MAX_AXES];
   int n = 0;
   for (int a = 0, m = stage_spatial(k->stage[0], ax); a < m; a++) {
-    bool all = true;
+    bool all = reads_in_place(k, ax[a]);
     for (int i = 0; i < k->nstage && all; i++) all = has_axis(k->stage[i], ax[a]) && parallel(k->stage[i], ax[a]);
     if (all) row[n++] = ax[a];
   }

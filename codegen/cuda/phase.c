@@ -36,40 +36,53 @@ void close_block(Cuda *c) {
 
 /* ---- what a subtree touches ---- */
 
-typedef struct Access {
+typedef struct Set {
   bool read[MAX_BUFS], written[MAX_BUFS]; // by Buf.id
+} Set;
+typedef struct Access {
+  Set one, many; // by the one thread (for each iteration of the thread loops around) that stores outside thread loops; by others too
 } Access;
 
 static void read_of(Ex *e, void *u) {
-  if (e->op == S_LOAD && place_of(e->buf)->home != HOME_LOCAL) ((Access *)u)->read[e->buf->id] = true;
+  if (e->op == S_LOAD && place_of(e->buf)->home != HOME_LOCAL) ((Set *)u)->read[e->buf->id] = true;
 }
 
-static void index_reads(IExpr *e, Access *a) { ex_walk_index(e, read_of, a); }
+static void index_reads(IExpr *e, Set *s) { ex_walk_index(e, read_of, s); }
 
-static void touched(const Tree *t, Access *a) { // one node with its body
-  if (t->kind == T_FOR) index_reads(t->ext, a);
-  if (t->kind == T_WHILE) ex_walk(t->cond, read_of, a);
-  if (t->kind == T_STMT) {
-    ex_walk(t->val, read_of, a);
-    if (t->cond) ex_walk_more(t->cond, read_of, a);
-    for (int d = 0; d < t->buf->rank; d++) index_reads(t->ix[d], a);
-    if (place_of(t->buf)->home == HOME_LOCAL) return;
-    a->written[t->buf->id] = true;
-    if (t->combine != C_SET) a->read[t->buf->id] = true;
-  }
-  for (const Tree *q = t->body; q; q = q->next) touched(q, a);
+static void statement_touches(const Tree *t, Set *s) {
+  ex_walk(t->val, read_of, s);
+  if (t->cond) ex_walk_more(t->cond, read_of, s);
+  for (int d = 0; d < t->buf->rank; d++) index_reads(t->ix[d], s);
+  if (place_of(t->buf)->home == HOME_LOCAL) return;
+  s->written[t->buf->id] = true;
+  if (t->combine != C_SET) s->read[t->buf->id] = true;
 }
 
-static bool conflict(const Access *a, const Access *b) {
+static void touched(const Cuda *c, const Tree *t, bool many, Access *a) { // one node with its body
+  int d = thread_dim(t);
+  if (t->kind == T_FOR) index_reads(t->ext, &a->many);
+  if (t->kind == T_WHILE) ex_walk(t->cond, read_of, &a->many);
+  if (t->kind == T_STMT) statement_touches(t, many || place_of(t->buf)->home == HOME_LOCAL ? &a->many : &a->one);
+  many |= d >= 0 && !(c->covered >> d & 1);
+  for (const Tree *q = t->body; q; q = q->next) touched(c, q, many, a);
+}
+
+static bool clash(const Set *a, const Set *b) {
   for (int i = 0; i < MAX_BUFS; i++) { // a tree's own allocations have numbers beyond the kernel's list
     if ((a->written[i] && (b->read[i] || b->written[i])) || (a->read[i] && b->written[i])) return true;
   }
   return false;
 }
 
-static void join(Access *a, const Access *b) {
+static bool conflict(const Access *a, const Access *b) {
+  return clash(&a->many, &b->many) || clash(&a->many, &b->one) || clash(&a->one, &b->many);
+}
+
+static void add(Set *a, const Set *b) {
   for (int i = 0; i < MAX_BUFS; i++) a->read[i] |= b->read[i], a->written[i] |= b->written[i];
 }
+
+static void join(Access *a, const Access *b) { add(&a->one, &b->one), add(&a->many, &b->many); }
 
 static bool many_threads(const Cuda *c) { return c->block[0] * c->block[1] > 1; }
 
@@ -85,7 +98,7 @@ static void barrier(Cuda *c, Access *since) {
 
 static void before(Cuda *c, const Tree *t, Access *since) {
   Access a = {0};
-  touched(t, &a);
+  touched(c, t, false, &a);
   if (conflict(since, &a)) barrier(c, since);
   join(since, &a);
 }
@@ -197,7 +210,7 @@ static void plain_loop(Cuda *c, const Tree *t, Access *since) {
   Access entry = since ? *since : (Access){0}, body = {0};
   trees(c, t->body, since);
   if (since) { // the next iteration follows
-    touched(t, &body);
+    touched(c, t, false, &body);
     if (conflict(since, &body)) barrier(c, since);
     join(since, &entry); // the loop may run zero times
   }

@@ -4,9 +4,10 @@
 // cells to one thread: in some dims the index is S * thread + rest, rest in 0..S-1, with the same S everywhere. Other temps of constant
 // size are in shared memory while there is room, the rest in scratch of the block in global memory.
 #include "cuda.h"
+#include "ir/phase.h"
 #include <string.h>
 
-enum { LOCAL_BYTES = 1024 };
+enum { LOCAL_BYTES = 1024, MOST_LOCAL_BYTES = 64 << 10 }; // of a temp for registers; of one that must be local
 
 const Place *place_of(const Buf *b) {
   if (!b->v) bug("buffer %s is nowhere", b->name);
@@ -145,7 +146,8 @@ static bool filled_together(const Tree *t, const Buf *b, const Open *o, bool oth
 }
 
 static void place_local(Cuda *c, const Tree *after, Buf *b, const Open *o, Place *p, int64_t bytes) {
-  if (bytes < 0) fail(EXIT_UNSUPPORTED, "cuda.local", NOWHERE, "kernel %s: %s has a dynamic size inside a thread", c->k->name, b->name);
+  if (bytes > MOST_LOCAL_BYTES)
+    fail(EXIT_UNSUPPORTED, "cuda.local", NOWHERE, "kernel %s: %s is too large, or of dynamic size, for a thread", c->k->name, b->name);
   if (filled_together(after, b, o, false))
     fail(EXIT_UNSUPPORTED, "cuda.local", NOWHERE, "kernel %s: %s is shared by threads, and one for each iteration of a loop over threads",
          c->k->name, b->name);
@@ -156,24 +158,22 @@ static void place_temp(Cuda *c, const Tree *first, const Tree *alloc, const Open
   Buf *b = alloc->buf;
   Place *p = NEW(Place);
   b->v = p;
-  int64_t n;
-  bool constant = ix_const(buf_size(b), &n);
-  int64_t bytes = constant ? dtype_bytes(b->dtype, n) : 0, most = c->target && c->target->shared ? c->target->shared : 48 << 10;
+  int64_t bytes, most = c->target && c->target->shared ? c->target->shared : 48 << 10;
+  IExpr *size = alloc_bound(b, &bytes); // the largest where loops around decide
   p->name = fmt("%s_m%d", b->name, c->serial++);
   for (char *s = (char *)(uintptr_t)p->name; *s; s++)
     if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9'))) *s = '_';
   if (p->name[0] >= '0' && p->name[0] <= '9') p->name = fmt("b%s", p->name);
   if (o->n) {
-    place_local(c, alloc->next, b, o, p, constant ? bytes : -1);
+    place_local(c, alloc->next, b, o, p, bytes);
     return;
   }
   if ((b->space == SPACE_REG || b->space == SPACE_STACK || b->space == SPACE_AUTO) && place_owned(c, first, b, p)) return;
-  if (constant && c->shared + bytes <= most) {
+  if (bytes <= most - c->shared) {
     *p = (Place){.home = HOME_SHARED, .name = p->name, .bytes = bytes, .at = c->shared};
     c->shared = (c->shared + bytes + 127) & ~(int64_t)127;
     return;
   }
-  IExpr *size = ix_divk(ix_addk(ix_mul(buf_size(b), ix(dtypes[b->dtype].bits)), 7), 8);
   *p = (Place){.home = HOME_SCRATCH, .name = p->name, .offset = c->scratch};
   c->scratch = ix_add(c->scratch, ix_scale(ix_ceil(size, 128), 128));
 }

@@ -1,5 +1,6 @@
 // text.c - the CUDA C of a program: prelude, one kernel for each phase, and for the host the sizes and a table of what there is.
 #include "cuda.h"
+#include "ir/phase.h"
 #include <limits.h>
 #include <string.h>
 
@@ -102,8 +103,7 @@ static void put_temps(Cuda *c, const char *name) { // bytes of the buffers that 
   for (int i = 0; i < c->k->nbuf; i++) {
     const Buf *b = global(c->k, i);
     if (!b || b->kind != BUF_TEMP) continue;
-    IExpr *size = ix_divk(ix_addk(ix_mul(buf_size(b), ix(dtypes[b->dtype].bits)), 7), 8);
-    line(c, "bytes[%d] = %s;", n++, c_index(c, size));
+    line(c, "bytes[%d] = %s;", n++, c_index(c, buf_bytes(b)));
   }
   line(c, "return %d;", n);
   close_block(c);

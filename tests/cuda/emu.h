@@ -1,5 +1,5 @@
 /* emu.h - CUDA kernels on the CPU: included before the text that cuda_text prints, and compiled as C with it. Blocks run one after
-   another, the threads of a block one after another up to the next barrier, in rising or falling order of their number. So a missing
+   another, the threads of a block one after another up to the next barrier, all in rising or all in falling order. So a missing
    barrier shows: what another thread has not written yet is NaN (shared memory and scratch start as 0xff bytes), in one order or the
    other. A barrier that not all threads reach ends the test. A thread that waits keeps its fiber; a fiber whose thread has ended takes
    the next one, so that threads without barriers cost no switch. */
@@ -98,7 +98,8 @@ int emu_launch(void (*run)(void **), void **args, long long grid, int x, int y, 
   int bad = 0;
   emu_run = run, emu_args = args, emu_width = x, emu_count = x * y, emu_falling = falling;
   emu_memory = malloc((size_t)shared + 128);
-  for (emu_number = 0; emu_number < grid && !bad; emu_number++) {
+  for (long long i = 0; i < grid && !bad; i++) {
+    emu_number = falling ? grid - 1 - i : i;
     memset(emu_memory, 0xff, (size_t)shared + 128);
     bad = emu_one_block();
   }

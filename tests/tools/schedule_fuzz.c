@@ -3,7 +3,7 @@
 //   schedule_fuzz [FIRST [COUNT [N]]]  seeds FIRST.. ; prints what differs and a summary; exit 1 if anything did. Every N-th is compiled
 //                                      too, at -O0 and -O2: same bits as the tree, chunks in order and backwards
 //   schedule_fuzz --cuda [FIRST [COUNT]]  every seed as CUDA C that the CPU runs, threads in rising and in falling order: same bits as the
-//                                      tree; odd seeds have their bands on blocks and threads instead
+//                                      tree. Of three seeds one has its bands on blocks and threads, one has the schedule that models get
 //   schedule_fuzz FILE.kir..           the kernels of the files, built and compiled, at the sizes of their `# run N=3` lines
 //   schedule_fuzz -p SEED              prints the kernel of one seed: stages, schedule, tree
 //
@@ -14,6 +14,7 @@
 #include "codegen/codegen.h"
 #include "codegen/llvm/load.h"
 #include "ir/scalar.h"
+#include "passes/passes.h"
 #include "tests/cuda/emulate.h"
 #include "tests/unit/kernel_run.h"
 
@@ -102,8 +103,8 @@ static void pointwise(Gen *g) {
   int v = pick(g), w = pick(g), s = g->val[v].shape;
   if (!prefix_of(g, g->val[w].shape, s)) w = v;
   Ex *a = load_broadcast(g, &g->val[v], &g->shape[s]), *b = load_broadcast(g, &g->val[w], &g->shape[s]), *e;
-  static const SOp ops[] = {S_add, S_sub, S_max, S_min};
-  e = ex_op(ops[dice(g, 4)], a, b, NULL);
+  static const SOp sums[] = {S_add, S_sub, S_max, S_min};
+  e = ex_op(sums[dice(g, 4)], a, b, NULL);
   if (chance(g, 30)) e = ex_op(S_select, ex_op(S_lt, a, number(g, 1), NULL), e, number(g, 2));
   if (chance(g, 30)) e = ex_op(S_add, e, ex_ix(g->type, g->shape[s].ax[g->shape[s].rank - 1]), NULL);
   Buf *t = temp(g, s);
@@ -523,6 +524,14 @@ static void use_threads(Gen *g) { // bands on blocks or threads, those that stag
     }
 }
 
+static bool by_scheduler(const Run *r) { return r->cuda && r->seed % 3 == 2; }
+
+static void schedule_for_cuda(Kernel *k) {
+  Program *p = program_new(sym("fuzz"));
+  PUSH(p->kernel, p->nkernel, p->ckernel, k);
+  pass_schedule(p, &(Options){.target = target_find("sm_80"), .opt = 2});
+}
+
 static void launch_emulated(void *code, Kernel *k, bool backwards) { emulate(code, 0, k, backwards); }
 
 static void run_cuda(Run *r, const Gen *g) {
@@ -560,12 +569,14 @@ static void one_seed(void *u) {
   make_stages(&g);
   run_plain(r, &g);
   make_schedule(&g);
-  if (r->cuda && r->seed % 2) use_threads(&g);
+  if (r->cuda && r->seed % 3 == 1) use_threads(&g);
+  if (by_scheduler(r)) g.k->sched = NULL;
   kernel_symbols(g.k);
   kernel_verify(g.k);
   if (r->print) print_kernel_text(g.k);
   if (!round_trip(g.k)) complain(r, "the text of the stages does not come back");
-  kernel_build(g.k);
+  if (by_scheduler(r)) schedule_for_cuda(g.k);
+  else kernel_build(g.k);
   if (r->print) print_kernel_text(g.k);
   kernel_verify(g.k);
   if (!round_trip(g.k)) complain(r, "the text of the tree does not come back");
@@ -618,9 +629,11 @@ static int run_files(Run *r, int n, char **path) {
   return r->differ != 0;
 }
 
+static bool may_refuse(const Run *r) { return !by_scheduler(r); }
+
 static void quiet(const Diagnostic *d) {
-  if (running->print || file_path || (d->exit != EXIT_INVALID && !(running->cuda && d->exit == EXIT_UNSUPPORTED)))
-    printf("seed %u: %s\n", running->seed, d->text);
+  bool refused = d->exit == EXIT_INVALID || (running->cuda && d->exit == EXIT_UNSUPPORTED);
+  if (running->print || file_path || !refused || !may_refuse(running)) printf("seed %u: %s\n", running->seed, d->text);
 }
 static const char *seed_of_bug(void) { return fmt("see seed %u", running->seed); }
 
@@ -641,7 +654,7 @@ int main(int argc, char **argv) {
   if (argc > 1 && strstr(argv[1], ".kir")) return run_files(&r, argc - 1, argv + 1);
   for (r.seed = first; r.seed < first + count; r.seed++) {
     Exit e = protect(one_seed, &r);
-    if (e == EXIT_INVALID || (r.cuda && e == EXIT_UNSUPPORTED)) r.refused++;
+    if (may_refuse(&r) && (e == EXIT_INVALID || (r.cuda && e == EXIT_UNSUPPORTED))) r.refused++;
     else if (e != EXIT_OK) r.differ++;
     base_reset();
   }
