@@ -80,6 +80,9 @@ step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend
 [ -d ../shared/zoo ] && step zoo zoo
 if [ "$CI" = true ]; then
   step cuda $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend cuda --every 3
+  if "$build/tenon" samples/digits/digits.onnx --emit=ptx -o "$build/log/digits.ptx" 2>"$build/log/nvrtc.txt"; then # NVRTC is here
+    step nvrtc $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend nvrtc --every 20
+  fi
   step clang clang
   step sanitized sanitized
   step runtime bash tests/runtime/run.sh "$build/runtime"

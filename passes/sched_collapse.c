@@ -48,6 +48,10 @@ static bool can_merge(Kernel *k, IExpr *a, IExpr *b, Pair *p) {
     any |= ia >= 0;
     access(p, s->out, s->ix);
     stage_walk(s, check_ex, p);
+    for (int x = 0; x < s->nax; x++) { // ragged extents
+      IExpr *n = ix_var_of(s->ax[x])->a;
+      if (ix_has(n, ix_var_of(a)) || ix_has(n, ix_var_of(b))) return false;
+    }
     for (int q = 0; q < s->npred; q++)
       if (ix_has(s->pred[q], ix_var_of(a)) || ix_has(s->pred[q], ix_var_of(b))) return false;
   }
