@@ -268,6 +268,12 @@ static bool has_value_rule(OpId op) {
   }
 }
 
+// Sizes are few: a longer vector is carried as numbers only, lest a scalar of the run times a table of weights becomes a table of formulas.
+static bool worth_carrying(const Elems *x) {
+  for (int i = 0; x->e && i < x->n && x->n > SIZES_MAX; i++)
+    if (!ix_const(x->e[i], NULL)) return false;
+  return true;
+}
 void elementwise(Node *n) {
   Work *w = NEW(Work);
   Value *v = node_out(n, 0);
@@ -279,7 +285,7 @@ void elementwise(Node *n) {
   w->out.n = (int)count;
   if (v->type->dtype == DT_F32 || v->type->dtype == DT_F64) w->out.f = NEWN(FTree *, count + 2);
   else w->out.e = NEWN(IExpr *, count + 2);
-  if (ix_try(all, w) && w->done) out_elems(n, 0, w->out);
+  if (ix_try(all, w) && w->done && worth_carrying(&w->out)) out_elems(n, 0, w->out);
 }
 
 void shape_cast(Node *n) {

@@ -15,6 +15,7 @@ typedef struct Contraction {
   IExpr *outer[MAX_AXES], *red[MAX_AXES];
   int nouter, nred;
   bool grouped; // no axis belongs to the columns alone (depthwise): vectors along a batch axis
+  bool dot;     // bytes, four steps of the reduce axis at a time
 } Contraction;
 
 bool stage_is_contraction(const Stage *s) {
@@ -34,6 +35,17 @@ Ex *only_load(Ex *e) {
     e = e->a[0];
   }
   return e;
+}
+// u8 * s8, both contiguous along one reduce axis of whole words once the columns' constant is packed: what the machine has an instruction
+// for.
+static bool is_dot(const Contraction *c, const Target *t) {
+  const Ex *f = c->far, *n = c->near;
+  int64_t depth;
+  bool affine, bytes = f->op == S_LOAD && n->op == S_LOAD && !f->npred && !f->cond && !n->npred && !n->cond &&
+                       ((f->buf->dtype == DT_U8 && n->buf->dtype == DT_I8) || (f->buf->dtype == DT_I8 && n->buf->dtype == DT_U8));
+  if (!t->vnni || !bytes || c->grouped || c->nred != 1 || c->upd->out->dtype != DT_I32 || n->buf->kind != BUF_CONST || f->buf->lay)
+    return false;
+  return ix_const(ix_var_of(c->red[0])->a, &depth) && depth % 4 == 0 && load_stride(f, c->red[0], &affine) == 1 && affine;
 }
 // Makes v the vector axis: which operand is read in vectors, which is broadcast, which axis gives the rows. False: v does not serve.
 static bool choose_columns(Contraction *c, IExpr *v, IExpr *const *ax, int n) {
@@ -127,7 +139,8 @@ static Tile best_tile(const Target *t, const Contraction *c) {
 
 /* ---- operands ---- */
 // The order in which the columns' operand is walked: <n / panel, k.., n % panel>.
-// A reduce axis that the rows' operand stores in blocks keeps them: <n / panel, c / 16, k.., c % 16, n % panel>.
+// A reduce axis that the rows' operand stores in blocks keeps them: <n / panel, c / 16, k.., c % 16, n % panel>. For dots the words of four
+// steps come last: <n / panel, k / 4, n % panel, k % 4>.
 static int64_t block_of(const Contraction *c, const IExpr *red) {
   Ex *l = only_load(c->far);
   if (!l || !l->buf->lay || l->buf->kind == BUF_TEMP) return 0;
@@ -153,12 +166,13 @@ static const Layout *panel_layout(const Contraction *c, int64_t panel) {
   for (int i = 0; i < c->nred; i++)
     for (int d = 0; d < l->buf->rank; d++)
       if (d != dv && !used[d] && ix_has(l->ix[d], ix_var_of(c->red[i]))) {
-        int64_t b = l->ix[d] == c->red[i] ? block_of(c, c->red[i]) : 0;
+        int64_t b = l->ix[d] != c->red[i] ? 0 : c->dot ? 4 : block_of(c, c->red[i]);
         PART(d, b ? b : 1, 0), used[d] = true;
         if (b) inner = d, block = b;
       }
-  if (inner >= 0) PART(inner, 1, block);
+  if (inner >= 0 && !c->dot) PART(inner, 1, block);
   PART(dv, 1, panel);
+  if (inner >= 0 && c->dot) PART(inner, 1, block);
 #undef PART
   return y;
 }
@@ -260,6 +274,7 @@ bool sched_contraction(Sched *s) {
   Contraction c = {0};
   if (!analyse(k, &c, s->t->lanes)) return false;
   if (!k->sched) k->sched = NEW(Schedule);
+  c.dot = is_dot(&c, s->t) && read_once(k, c.near_load->buf);
   Tile tile = best_tile(s->t, &c);
   int64_t lanes = s->t->lanes, panel = tile.nv * lanes;
   if (c.near_load->buf->kind == BUF_CONST && read_once(k, c.near_load->buf)) c.near_load->buf->lay = panel_layout(&c, panel);
@@ -286,6 +301,7 @@ bool sched_contraction(Sched *s) {
   put(&red, "%s", "");
   Text inner = {0};
   put(&inner, "%s", "");
+  const char *word = "";
   for (int i = 0; i < c.nred; i++) {
     int64_t b = block_of(&c, c.red[i]), e = extent_or(c.red[i], 0);
     if (b) {
@@ -294,7 +310,9 @@ bool sched_contraction(Sched *s) {
       continue;
     }
     bool unroll = c.grouped && extent_or(c.red[i], 99) <= 7;
-    put(&red, "%s %s", sched_axis(s, c.red[i], ""), unroll ? "unroll " : "");
+    const char *n = sched_axis(s, c.red[i], c.dot ? "4" : "");
+    put(&red, "%s%s %s", n, c.dot ? ".0" : "", unroll ? "unroll " : "");
+    if (c.dot) word = fmt(" %s.1 dot", n);
   }
   put(&red, "%s", inner.p);
   Stage *last = k->stage[k->nstage - 1];
@@ -308,7 +326,7 @@ bool sched_contraction(Sched *s) {
     bool roll = rolled && i == k->nstage - 1;
     put(&t, "%s| %s", pre.p, st->combine == C_add && stage_is_contraction(st) ? red.p : "");
     if (M) put(&t, "%s.%d %s", M, level + 1, roll ? "" : "unroll ");
-    put(&t, "%s", vec);
+    put(&t, "%s%s", vec, st == c.upd ? word : "");
     sched_bands(k, st->name, t.p);
     if (i && k->stage[i - 1]->out->kind == BUF_TEMP && k->stage[i - 1]->out == c.near_load->buf)
       k->sched->stage[i].shared = 0; // behind the copy

@@ -54,6 +54,13 @@ case("mha_mask_raw", "MultiHeadAttention", [f32(B, S, D), f32(B, 7, D), f32(B, 7
 case("mha_cross", "MultiHeadAttention", [f32(B, S, D), f32(B, N, 7, H), f32(B, N, 7, H)], num_heads=N)
 
 
+# products of bytes with whole words of depth and constant weights: the processor's dot instructions, where it has them
+for kind, weights, zero in [("s8", ints(-128, 128, 24, 40, dtype=np.int8), None), ("u8_128", ints(0, 256, 24, 40, dtype=np.uint8), np.uint8(128)),
+                            ("u8_3", ints(0, 256, 24, 40, dtype=np.uint8), np.uint8(3)), ("s8_1", ints(-127, 128, 24, 40, dtype=np.int8), np.int8(1))]:
+    case(f"dot_{kind}", "MatMulInteger", [ints(0, 256, 2, 7, 24, dtype=np.uint8), weights, np.array(100, np.uint8), None if zero is None else np.array(zero)], domain="",
+         dims={0: ("B", "S", 24)}, constant={1, 3})
+
+
 def gqa(name, s, past, lens, total, rotary=0, extra=(), **attrs):
     b, nk, h = 2, 2, 16
     q, k, v = f32(b, s, N * h), f32(b, s, nk * h), f32(b, s, nk * h)
