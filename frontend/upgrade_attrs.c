@@ -1,5 +1,6 @@
 // upgrade_attrs.c - rules for attributes that later opsets turned into inputs, renamed or gave another type.
 #include "upgrade.h"
+#include <float.h>
 #include <string.h>
 
 static void to_input(Up *u, const char *attr, int at) {
@@ -15,15 +16,22 @@ void old_axes_input(Up *u) {
   drop_attr(u, "axes"); // an empty list meant all axes, as no input does
 }
 
+// The limits have defaults from opset 6 on, which bound even infinities; opset 1 has none.
 void old_clip_limits(Up *u) {
   static const char *const name[] = {"min", "max"};
   Value *x = need_in(u, 0);
+  for (int k = 0; k < 2; k++) {
+    double v = k ? FLT_MAX : -FLT_MAX;
+    if (!old_float(u, name[k], &v) && u->opset < 6) continue;
+    drop_attr(u, name[k]);
+    node_set_in(u->n, k + 1, up_float_like(u, v, x));
+  }
+}
+
+void old_selu_constants(Up *u) {
   double v;
-  for (int k = 0; k < 2; k++)
-    if (old_float(u, name[k], &v)) {
-      drop_attr(u, name[k]);
-      node_set_in(u->n, k + 1, up_float_like(u, v, x));
-    }
+  if (!old_float(u, "alpha", &v)) node_set_float(u->n, "alpha", 1.6732f);
+  if (!old_float(u, "gamma", &v)) node_set_float(u->n, "gamma", 1.0507f);
 }
 
 void old_slice_ranges(Up *u) {

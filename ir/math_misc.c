@@ -80,21 +80,23 @@ Ex *ex_normal(DType t, Ex *seed, Ex *index) { // Box and Muller 1958
 
 /* ---- by name ---- */
 
+static Ex *square_root(Ex *x) { return sqrt1(x); }
 static Ex *round_even(Ex *x) { return is_float(x) ? ex_op(S_rint, x, NULL, NULL) : x; }
 
 typedef struct Function1 {
   const char *name;
   Ex *(*f)(Ex *);
+  bool of_floats;
 } Function1;
 static const Function1 unary[] = {
-    {"exp", ex_exp},         {"expm1", ex_expm1},   {"exp2", ex_exp2},           {"log", ex_log},
-    {"log1p", ex_log1p},     {"log2", ex_log2},     {"log10", ex_log10},         {"sin", ex_sin},
-    {"cos", ex_cos},         {"tan", ex_tan},       {"asin", ex_asin},           {"acos", ex_acos},
-    {"atan", ex_atan},       {"sinh", ex_sinh},     {"cosh", ex_cosh},           {"tanh", ex_tanh},
-    {"asinh", ex_asinh},     {"acosh", ex_acosh},   {"atanh", ex_atanh},         {"erf", ex_erf},
-    {"sigmoid", ex_sigmoid}, {"gelu", ex_gelu},     {"softplus", ex_softplus},   {"sign", ex_sign},
-    {"isnan", ex_isnan},     {"isinf", ex_isinf},   {"recip", ex_recip},         {"reciprocal", ex_recip},
-    {"rsqrt", ex_rsqrt},     {"round", round_even}, {"gelu_tanh", ex_gelu_tanh},
+    {"exp", ex_exp, true},         {"expm1", ex_expm1, true},    {"exp2", ex_exp2, true},           {"log", ex_log, true},
+    {"log1p", ex_log1p, true},     {"log2", ex_log2, true},      {"log10", ex_log10, true},         {"sin", ex_sin, true},
+    {"cos", ex_cos, true},         {"tan", ex_tan, true},        {"asin", ex_asin, true},           {"acos", ex_acos, true},
+    {"atan", ex_atan, true},       {"sinh", ex_sinh, true},      {"cosh", ex_cosh, true},           {"tanh", ex_tanh, true},
+    {"asinh", ex_asinh, true},     {"acosh", ex_acosh, true},    {"atanh", ex_atanh, true},         {"erf", ex_erf, true},
+    {"sigmoid", ex_sigmoid, true}, {"gelu", ex_gelu, true},      {"softplus", ex_softplus, true},   {"sign", ex_sign, false},
+    {"isnan", ex_isnan, false},    {"isinf", ex_isinf, false},   {"recip", ex_recip, true},         {"reciprocal", ex_recip, true},
+    {"rsqrt", ex_rsqrt, true},     {"round", round_even, false}, {"gelu_tanh", ex_gelu_tanh, true}, {"sqrt", square_root, true},
 };
 typedef struct Function2 {
   const char *name;
@@ -125,11 +127,17 @@ static Ex *call_row(const char *fn, int n, Ex *const *a) { // a row of scalar.de
   return ex_op(op, a[0], n > 1 ? a[1] : NULL, n > 2 ? a[2] : NULL);
 }
 
+// What a function of floats takes of an integer: a double
+static Ex *as_float(Ex *x, DType storage) {
+  if (is_float(x)) return x;
+  return storage == DT_U64 ? ex_convert(S_u2f, DT_F64, x) : ex_cast(DT_F64, x);
+}
+
 Ex *ex_call(const char *fn, DType storage, int n, Ex *const *a) {
   Ex *r = storage == DT_U64 && n > 0 && a[0]->type == DT_I64 ? call_unsigned(fn, n, a) : NULL;
   if (r) return r;
   for (int i = 0; n == 1 && i < COUNT(unary); i++)
-    if (strcmp(unary[i].name, fn) == 0) return unary[i].f(a[0]);
+    if (strcmp(unary[i].name, fn) == 0) return unary[i].f(unary[i].of_floats ? as_float(a[0], storage) : a[0]);
   for (int i = 0; n == 2 && i < COUNT(binary); i++)
     if (strcmp(binary[i].name, fn) == 0) return binary[i].f(a[0], a[1]);
   if (n == 3 && strcmp(fn, "clamp") == 0)

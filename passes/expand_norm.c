@@ -122,9 +122,9 @@ static Value *finite_or_zero(const B *b, Value *m) {
 // log(sum(exp(x - m))) + m; m is 0 where the maximum is infinite, so that rows of -inf give -inf
 void expand_reduce_log_sum_exp(const B *b) {
   DType dt = dtype(in(b, 0));
-  if (!dtypes[dt].is_float) cannot(b, "log-sum-exp of %s", dtypes[dt].name);
   bool keep = attr_int(b->at, "keepdims");
-  Value *x = wide(b, in(b, 0)), *m = finite_or_zero(b, reduce_as(b, OP_ReduceMax, x, true));
+  Value *x = dtypes[dt].is_float ? wide(b, in(b, 0)) : cast(b, in(b, 0), DT_F64),
+        *m = finite_or_zero(b, reduce_as(b, OP_ReduceMax, x, true));
   Value *s = op1(b, OP_Log, reduce_as(b, OP_ReduceSum, op1(b, OP_Exp, sub(b, x, m)), keep));
   if (!keep) m = finite_or_zero(b, reduce_as(b, OP_ReduceMax, x, false));
   give(b, 0, cast(b, add(b, s, m), dt));

@@ -126,24 +126,31 @@ void expand_bias_dropout(const B *b) {
 }
 
 /* ---- blocks ---- */
+// A dim of 0 is 0 and copies nothing.
+static Value *shaped(const B *b, Value *x, int n, Value *const *dim) {
+  Node *r = start(b, OP_Reshape, VALUES(x, join(b, n, dim)), 1);
+  node_set_int(r, "allowzero", 1);
+  return finish(r);
+}
+
 void expand_depth_to_space(const B *b) {
   Value *x = in(b, 0);
-  int64_t s = attr_int(b->at, "blocksize"), c = static_dim(b, x, 1) / (s * s);
+  Value *k = int1(b, attr_int(b->at, "blocksize")), *n = dim_of(b, x, 0), *c = quo(b, dim_of(b, x, 1), mul(b, k, k));
+  Value *h = dim_of(b, x, 2), *w = dim_of(b, x, 3);
   bool crd = attr_is(b->at, "mode", "CRD");
-  Value *n = dim_of(b, x, 0), *h = dim_of(b, x, 2), *w = dim_of(b, x, 3), *k = int1(b, s), *by_s = int1(b, s);
-  Value *y = crd ? reshape(b, x, join(b, VALUES(n, int1(b, c), k, k, h, w))) : reshape(b, x, join(b, VALUES(n, k, k, int1(b, c), h, w)));
+  Value *y = crd ? shaped(b, x, VALUES(n, c, k, k, h, w)) : shaped(b, x, VALUES(n, k, k, c, h, w));
   y = crd ? transpose(b, y, INTS(0, 1, 4, 2, 5, 3)) : transpose(b, y, INTS(0, 3, 4, 1, 5, 2));
-  give(b, 0, reshape(b, y, join(b, VALUES(n, int1(b, c), mul(b, h, by_s), mul(b, w, by_s)))));
+  give(b, 0, shaped(b, y, VALUES(n, c, mul(b, h, k), mul(b, w, k))));
 }
 
 void expand_space_to_depth(const B *b) {
   Value *x = in(b, 0);
-  int64_t s = attr_int(b->at, "blocksize"), c = static_dim(b, x, 1);
+  Value *k = int1(b, attr_int(b->at, "blocksize")), *n = dim_of(b, x, 0), *c = dim_of(b, x, 1);
+  Value *h = quo(b, dim_of(b, x, 2), k), *w = quo(b, dim_of(b, x, 3), k);
   bool crd = attr_is(b->at, "mode", "CRD");
-  Value *n = dim_of(b, x, 0), *k = int1(b, s), *h = quo(b, dim_of(b, x, 2), k), *w = quo(b, dim_of(b, x, 3), k);
-  Value *y = reshape(b, x, join(b, VALUES(n, int1(b, c), h, k, w, k)));
+  Value *y = shaped(b, x, VALUES(n, c, h, k, w, k));
   y = crd ? transpose(b, y, INTS(0, 1, 3, 5, 2, 4)) : transpose(b, y, INTS(0, 3, 5, 1, 2, 4));
-  give(b, 0, reshape(b, y, join(b, VALUES(n, int1(b, c * s * s), h, w))));
+  give(b, 0, shaped(b, y, VALUES(n, mul(b, c, mul(b, k, k)), h, w)));
 }
 
 /* ---- old names ---- */

@@ -47,11 +47,11 @@ static void fold_index(Fold *f, const Axes *a, const Type *x, int out_rank, IExp
 typedef struct RowNames {
   Node *n;
   Ex *x, *acc, *count;
-  DType type;
+  DType type, storage;
 } RowNames;
 static Ex *row_name(const char *id, DType *storage, void *u) {
   RowNames *r = u;
-  *storage = r->type;
+  *storage = r->storage;
   if (!strcmp(id, "x")) return r->x;
   if (!strcmp(id, "acc")) return r->acc;
   if (!strcmp(id, "count")) return r->count;
@@ -77,6 +77,12 @@ static IExpr *reduced_count(const Fold *f) {
   for (int r = 0; r < f->nred; r++) c = ix_mul(c, ix_var_of(f->red[r])->a);
   return c;
 }
+// The greatest and least of u64 are found among signed numbers: with the sign bit flipped both orders are one.
+static bool order_unsigned(const Node *n, Combine c) { return (c == C_max || c == C_min) && n->in[0]->type->dtype == DT_U64; }
+static Ex *flip_sign(Ex *e) { return ex_op(S_xor, e, ex_i(DT_I64, INT64_MIN), NULL); }
+// What formulas see of it: only u64 differs from its register.
+static DType value_storage(const Value *v) { return v->type->dtype == DT_U64 ? DT_U64 : dtypes[v->type->dtype].reg; }
+
 static Ex *row_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
   const char *formula = lowering(n)->formula, *last = strrchr(formula, ';') + 1;
   while (*last == ' ') last++;
@@ -84,9 +90,10 @@ static Ex *row_finish(Lower *L, Node *n, Fold *f, Ex *acc) {
   bool may_be_empty = ix_lower(count) < 1 && f->combine == C_add;
   if (may_be_empty && (acc->type == DT_F32 || acc->type == DT_F64))
     acc = ex_op(S_add, acc, ex_f(acc->type, 0.0), NULL); // the identity -0.0 may show
+  if (order_unsigned(n, f->combine)) return flip_sign(acc);
   if (!strcmp(last, "acc")) return acc;
   (void)L;
-  RowNames r = {n, NULL, acc, ex_ix(acc->type, count), acc->type};
+  RowNames r = {n, NULL, acc, ex_ix(acc->type, count), acc->type, value_storage(n->in[0])};
   return ex_formula(last, acc->type, row_name, &r);
 }
 void fold_row(Lower *, Node *, Fold *);
@@ -101,9 +108,9 @@ void fold_row(Lower *L, Node *n, Fold *f) {
   Ex *e = pull(L, x, at);
   f->acc = e->type;
   f->combine = combine_named(formula, (size_t)(semi - formula), e->type);
-  RowNames r = {n, e, NULL, NULL, e->type};
+  RowNames r = {n, e, NULL, NULL, e->type, value_storage(n->in[0])};
   const char *t = term;
   while (*t == ' ') t++;
-  f->term = !strcmp(t, "x") ? e : ex_formula(t, e->type, row_name, &r);
+  f->term = order_unsigned(n, f->combine) ? flip_sign(e) : !strcmp(t, "x") ? e : ex_formula(t, e->type, row_name, &r);
   f->finish = row_finish;
 }

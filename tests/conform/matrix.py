@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 
 from matrix import case as case_room  # noqa: E402
 
-GROUPS = ["elementwise", "reduce", "views"]
+GROUPS = ["elementwise", "reduce", "views", "index", "nn"]
 PACK = 24  # cases in one model
 
 
@@ -45,6 +45,7 @@ def arguments():
     p.add_argument("--list", action="store_true", help="only name the cases")
     p.add_argument("--write", type=Path, metavar="DIR", help="write each case's model.onnx and in*.npy instead of running it")
     p.add_argument("--timeout", type=float, default=120, help="seconds a model of many cases may take")
+    p.add_argument("--failures", type=Path, help="[BUILD/conform/matrix-failures.txt]")
     p.add_argument("--option", action="append", default=[], help="a further option for tenon; repeatable")
     p.add_argument("--verbose", "-v", action="store_true", help="name every failure")
     return p.parse_args()
@@ -255,7 +256,8 @@ def main():
     store = folder / "matrix.json"  # the last verdict of every case there is, for docs/ops.md
     last = json.loads(store.read_text()) if store.exists() else {}
     store.write_text(json.dumps({n: v for n, v in {**last, **verdicts}.items() if n in cases}))
-    groups = write_failures(folder / "matrix-failures.txt", fresh)
+    path = args.failures or folder / "matrix-failures.txt"
+    groups = write_failures(path, fresh)
     for text, members in sorted(groups.items(), key=lambda g: -len(g[1]))[:40]:
         print(f"{len(members):5}  {text[:160]}")
     if args.verbose:
@@ -266,7 +268,7 @@ def main():
     judged = collections.Counter(j for v in verdicts.values() for j in v["judges"])
     print("cases that had as judge: " + ", ".join(f"{text} {judged[j]}" for j, text in
           (("i", "the interpreter"), ("o", "ONNX Runtime"), ("r", "onnx.reference"), ("w", "docs/semantics.md or the specification's text"))))
-    print(f"matrix: {len(names) - len(bad)} of {len(names)} cases agree ({len(bad) - len(fresh)} known), {len(fresh)} differ, {took:.0f} s; {folder / 'matrix-failures.txt'}")
+    print(f"matrix: {len(names) - len(bad)} of {len(names)} cases agree ({len(bad) - len(fresh)} known), {len(fresh)} differ, {took:.0f} s; {path}")
     sys.exit(1 if fresh or healed else 0)
 
 
