@@ -7,7 +7,8 @@ static bool is_strings(const Value *v) { return v && v->type && v->type->kind ==
 
 bool is_string_view(const Node *n) {
   if (*n->op->on_strings || n->op->id == OP_ConstantOfShape) return false; // they look
-  if (n->op->family != FAMILY_INDEX && n->op->id != OP_Where && n->op->id != OP_Identity) return false;
+  bool scatters = (n->op->id == OP_ScatterElements || n->op->id == OP_ScatterND) && attr_is(n, "reduction", "none");
+  if (n->op->family != FAMILY_INDEX && n->op->id != OP_Where && n->op->id != OP_Identity && !scatters) return false;
   for (int i = 0; i < n->nout; i++)
     if (is_strings(n->out[i])) return true;
   return false;

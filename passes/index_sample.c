@@ -154,6 +154,13 @@ static Ex *sample(Lower *L, Node *n, const Axis *axis, int d, IExpr **at, IExpr 
   }
   return e;
 }
+// Within the bounds of a narrow integer type
+static Ex *saturated(DType to, Ex *e) {
+  int bits = dtypes[to].bits;
+  if (bits > 16) return e;
+  double lo = dtypes[to].is_signed ? -(double)((int64_t)1 << (bits - 1)) : 0, hi = lo + (double)((int64_t)1 << bits) - 1;
+  return ex_op(S_min, ex_op(S_max, e, ex_f(e->type, lo), NULL), ex_f(e->type, hi), NULL);
+}
 Ex *index_resize(Lower *L, Node *n, int out, IExpr *const *idx) {
   Value *x = n->in[0];
   if (attr_int(n, "antialias") && !attr_is(n, "mode", "nearest"))
@@ -165,8 +172,8 @@ Ex *index_resize(Lower *L, Node *n, int out, IExpr *const *idx) {
   for (int d = 0; d < rank_of(x); d++)
     if (axis[d].outside) e = choose(axis[d].outside, ex_num(e->type, attr_float(n, "extrapolation_value")), e);
   DType r = dtypes[n->out[out]->type->dtype].reg;
-  if (e->type != r) e = ex_cast(r, r == DT_I32 || r == DT_I64 ? ex_op(S_rint, e, NULL, NULL) : e);
-  return e;
+  if (e->type == r) return e;
+  return r == DT_I32 || r == DT_I64 ? ex_cast(r, saturated(n->out[out]->type->dtype, ex_op(S_rint, e, NULL, NULL))) : ex_cast(r, e);
 }
 
 /* ---- quantisation: a scale for the tensor, per channel, or per block ---- */
@@ -197,10 +204,7 @@ Ex *index_quantize_linear(Lower *L, Node *n, int out, IExpr *const *idx) {
   }
   q = ex_op(S_rint, q, NULL, NULL);
   if (zero) q = add(q, ex_cast(t, scale_at(L, n, zero, idx)));
-  int bits = dtypes[to].bits;
-  double lo = dtypes[to].is_signed ? -(double)((int64_t)1 << (bits - 1)) : 0, hi = lo + (double)((int64_t)1 << bits) - 1;
-  q = ex_op(S_min, ex_op(S_max, q, ex_f(t, lo), NULL), ex_f(t, hi), NULL);
-  return ex_cast(DT_I32, q);
+  return ex_cast(DT_I32, saturated(to, q));
 }
 Ex *index_dequantize_linear(Lower *L, Node *n, int out, IExpr *const *idx) {
   (void)out;

@@ -228,6 +228,7 @@ static int64_t row_block(const Contraction *c, Tile t, const Target *target) {
   Ex *far = only_load(c->far);
   if (!c->m || !far || far->buf->lay || !ix_const(ix_var_of(c->m)->a, &m)) return 0;
   for (int i = 0; i < c->nred; i++) depth *= extent_or(c->red[i], 1024);
+  if (!depth) return 0; // a sum over nothing
   int64_t rows = target->l2 / 2 / (depth * 4) / t.mr * t.mr;
   return rows < t.mr || rows >= m ? 0 : rows;
 }

@@ -130,7 +130,12 @@ static void resize_antialias(const B *b) {
     x = antialias_axis(b, x, (int)axis[i], out, scale);
   }
   DType to = dtype(in(b, 0));
-  give(b, 0, cast(b, dtypes[to].is_int ? unary(b, OP_Round, x) : x, to));
+  if (dtypes[to].is_int) x = unary(b, OP_Round, x);
+  if (dtypes[to].is_int && dtypes[to].bits <= 16) {
+    double lo = dtypes[to].is_signed ? -(double)((int64_t)1 << (dtypes[to].bits - 1)) : 0;
+    x = op3(b, OP_Clip, x, num(b, DT_F32, lo), num(b, DT_F32, lo + (double)((int64_t)1 << dtypes[to].bits) - 1));
+  }
+  give(b, 0, cast(b, x, to));
 }
 
 /* ---- the pass ---- */

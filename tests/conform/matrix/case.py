@@ -25,7 +25,7 @@ class Case:
     nout: int = 1
     wanted: tuple = ()   # outputs that are asked for; all when empty
     const: tuple = ()    # inputs that are initializers
-    dims: str = ""       # "": static; "size": dims of one extent share a symbol; "own": a symbol for each dim
+    dims: object = ""    # "": static; "size": dims of one extent share a symbol; "own": a symbol for each dim; {input: axes}: as size, for these
     ulp: float = 0       # what may differ from a referee: ulp steps of the expected value ..
     frac: float = 0      # .. and this fraction of the greatest expected magnitude ..
     atol: float = 0      # .. and so much
@@ -180,6 +180,9 @@ def number(dtype):
 
 
 def symbols(case, k, i, shape):
+    if isinstance(case.dims, dict):
+        axes = [a % len(shape) for a in case.dims.get(i, ())]
+        return [f"c{k}n{d}" if a in axes and d != 1 else d for a, d in enumerate(shape)]
     if case.dims == "size":
         return [d if d == 1 else f"c{k}n{d}" for d in shape]
     if case.dims == "own":

@@ -47,7 +47,7 @@ def gathers():
                     depth = ix_shape[-1]
                     i = np.stack([indices(r, shape[batch + d], ix_shape[:-1], I64, True) for d in range(depth)], -1)
                     yield Case(name, "GatherND", s.since_version, [wide(r, dtype, shape), i], {"batch_dims": batch} if batch else {}, const=(1,) if how == "const" else (),
-                               dims="size" if how == "size" and batch == 0 else "", signed=True)
+                               dims={0: range(len(shape)), 1: range(len(ix_shape) - 1)} if how == "size" and batch == 0 else "", signed=True)
     for name, op, x, i, attrs in [("Gather", "Gather", (5, 3), [5], {}), ("Gather_low", "Gather", (5, 3), [-6], {}), ("GatherElements", "GatherElements", (5,), [1, 5], {}), ("GatherND", "GatherND", (5, 3), [[4, 3]], {}),
                                   ("Gather_huge", "Gather", (5, 3), [2**40], {})]:
         yield Case(f"{op}/13/f32/outside/{name}", op, 13, [np.ones(x, np.float32), np.array(i, I64)], attrs, fails=True)
@@ -91,7 +91,7 @@ def scatters():
                             continue
                         take = wide if reduction == "none" else ordinary
                         yield Case(name, "ScatterND", s.since_version, [take(r, dtype, shape), i, take(r, dtype, ix_shape[:-1] + shape[depth:])], {"reduction": reduction} if reduction != "none" else {},
-                                   const=(1,) if how == "const" else (), dims="size" if how == "size" else "", signed=reduction == "none", **rounding(dtype, reduction))
+                                   const=(1,) if how == "const" else (), dims={0: range(len(shape)), 1: range(len(ix_shape) - 1), 2: range(1)} if how == "size" else "", signed=reduction == "none", **rounding(dtype, reduction))
     yield Case("ScatterElements/18/f32/outside", "ScatterElements", 18, [np.ones(5, np.float32), np.array([5], I64), np.ones(1, np.float32)], fails=True)
     yield Case("ScatterND/18/f32/outside", "ScatterND", 18, [np.ones(5, np.float32), np.array([[-6]], I64), np.ones(1, np.float32)], fails=True)
 
@@ -116,7 +116,7 @@ def one_hot():
                         i = r.integers(0 if it == np.uint8 else -7, 9, (3, 17)).astype(it)
                         if it in (np.float32, np.uint8):
                             i = np.abs(i)
-                        yield Case(name, "OneHot", s.since_version, [i, np.array(7, I64), ordinary(r, dtype, (2,))], {"axis": axis}, const=(1, 2) if how == "const" else (), signed=True)
+                        yield Case(name, "OneHot", s.since_version, [i, np.array(7, I64), ordinary(r, dtype, (2,))], {"axis": axis}, const=(1, 2) if how == "const" else (), signed=True, ref=False)
 
 
 def orders():

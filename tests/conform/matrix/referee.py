@@ -149,11 +149,11 @@ def reference(c):
 
 
 def typed(v, dtype):
-    """The evaluator's value as an array; numpy has widened some integers, whose low bits are right."""
+    """The evaluator's value as an array; numpy has widened some numbers."""
     if isinstance(v, (list, dict)) or v is None:
         return v
     v = np.asarray(v)
-    if dtype is not None and v.dtype != dtype and kind(v.dtype) in ("int", "uint") and kind(dtype) in ("int", "uint"):
+    if dtype is not None and v.dtype != dtype and (kind(v.dtype) == kind(dtype) == "float" or kind(v.dtype) in ("int", "uint") and kind(dtype) in ("int", "uint")):
         return v.astype(dtype)
     return v
 
