@@ -44,13 +44,12 @@ static Decoder *decoder_of(Bytes in) {
 
 /* Luma of BT.601 in 16 bits; grey stays what it is. */
 static uint8_t grey(const uint8_t *p) { return (uint8_t)((p[0] * 19595u + p[1] * 38470u + p[2] * 7471u + 32768) >> 16); }
-static void hand_over(const Image *im, uint8_t *to, int64_t channels, bool bgr) {
-  for (int64_t y = 0; y < im->h; y++)
-    for (int64_t x = 0; x < im->w; x++, to += channels) {
-      const uint8_t *p = im->p + y * im->row + x * im->step;
-      if (channels == 1) to[0] = grey(p);
-      else to[0] = p[bgr ? 2 : 0], to[1] = p[1], to[2] = p[bgr ? 0 : 2];
-    }
+static void hand_over_row(const uint8_t *p, int64_t step, int64_t w, uint8_t *to, int64_t channels, bool bgr) {
+  if (channels == 1)
+    for (int64_t x = 0; x < w; x++) to[x] = grey(p + x * step);
+  else if (step == 3 && !bgr) memcpy(to, p, (uint64_t)w * 3);
+  else
+    for (int64_t x = 0; x < w; x++, p += step, to += 3) to[0] = p[bgr ? 2 : 0], to[1] = p[1], to[2] = p[bgr ? 0 : 2];
 }
 
 tn_op tn_op_image_decoder;
@@ -63,6 +62,7 @@ void tn_op_image_decoder(tn_call *c) {
   bool ok = decode && decode(c, in, &im);
   int64_t channels = call_is(c, "pixel_format", "Grayscale") ? 1 : 3, dim[3] = {ok ? im.h : 0, ok ? im.w : 0, channels};
   uint8_t *to = c->f->run->fault ? NULL : op_out(c, 0, TN_U8, 3, dim);
-  if (to && ok) hand_over(&im, to, channels, call_is(c, "pixel_format", "BGR"));
+  bool bgr = call_is(c, "pixel_format", "BGR");
+  for (int64_t y = 0; to && ok && y < im.h; y++) hand_over_row(im.p + y * im.row, im.step, im.w, to + y * im.w * channels, channels, bgr);
   if (im.mem) tn_free(c->f->run->m, im.mem, im.size);
 }

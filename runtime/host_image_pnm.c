@@ -1,6 +1,7 @@
 /* host_image_pnm.c - the portable formats: P1 to P3 in text, P4 to P6 in bytes; bits, grey, colours; up to 65535 levels. Of several images
    in a file the first counts. */
 #include "host_image.h"
+#include <string.h>
 
 typedef struct Reader {
   const uint8_t *p, *end;
@@ -39,6 +40,10 @@ static bool text_samples(Reader *r, Image *im, int channels, bool bitmap, uint32
   return true;
 }
 static void byte_samples(Reader *r, Image *im, int channels, uint32_t max) {
+  if (channels == 3 && max == 255) {
+    memcpy(im->p, r->p, (uint64_t)(im->w * im->h * 3));
+    return;
+  }
   for (int64_t i = 0, n = im->w * im->h; i < n; i++)
     for (int k = 0; k < 3; k++) im->p[i * 3 + k] = k < channels ? image_scale(in_bytes(r, max), max) : im->p[i * 3];
 }
