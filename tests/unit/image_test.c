@@ -10,42 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 // cmocka wants the headers above it
+#include "tests/unit/image_run.h"
 #include <cmocka.h>
 
-/* ---- one call ---- */
-enum { MEMORY_MAX = 64 << 20, FILE_MAX = 1 << 16, CHANGES = 400 };
-static void *my_alloc(void *user, uint64_t bytes, uint64_t align, DLDevice d) { // none for pictures of absurd sizes
-  void *p;
-  (void)user, (void)d;
-  return bytes > MEMORY_MAX || posix_memalign(&p, align, bytes) ? NULL : p;
-}
-static void my_free(void *user, void *p, uint64_t bytes, DLDevice d) { (void)user, (void)bytes, (void)d, free(p); }
-static tenon_model model = {.mem = {sizeof(tenon_allocator), NULL, my_alloc, my_free}};
-static struct tn_run run;
-static tenon_value *result;
-void tn_op_image_decoder(tn_call *);
-
-// Decodes a copy of its own size, so that a sanitizer sees a read behind the end. Gives the number of pixels.
-static int64_t decode(const uint8_t *bytes, size_t n) {
-  uint8_t *copy = malloc(n ? n : 1);
-  memcpy(copy, bytes, n);
-  tn_tensor in = {copy, TN_U8, 1, {(int64_t)n}};
-  tn_operand operand[2] = {{.t = &in, .slab = -1, .out = -1}, {.h = &result, .slab = -1, .out = -1}};
-  run = (struct tn_run){.m = &model};
-  tn_frame frame = {.run = &run};
-  tn_call call = {.f = &frame, .in = operand, .out = operand + 1, .n_in = 1, .n_out = 1};
-  tn_value_drop(&model, &result);
-  tn_op_image_decoder(&call);
-  free(copy);
-  if (run.fault || run.nomem) return -1;
-  const int64_t *dim = result->t.shape;
-  assert_true(result->t.ndim == 3 && dim[2] == 3 && dim[0] >= 0 && (dim[0] == 0) == (dim[1] == 0));
-  int64_t sum = 0; // of all, so that a sanitizer sees them read
-  for (int64_t i = 0; i < dim[0] * dim[1] * 3; i++) sum += ((uint8_t *)result->t.data)[i];
-  assert_true(sum >= 0);
-  return dim[0] * dim[1];
-}
-
+enum { FILE_MAX = 1 << 16, CHANGES = 400 };
 /* ---- the files ---- */
 typedef struct Sample {
   char name[256];
