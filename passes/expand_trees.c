@@ -15,6 +15,7 @@ typedef struct Trees {
   double *split;
   int64_t nroot, *root, nleaf, ntarget;
   double *weight;        // [nleaf,ntarget]
+  bool *scored;          // [nleaf,ntarget]: has the leaf a weight for the target?
   const double **member; // MEMBER branches: the values, nmember of them
   int64_t *nmember;
   int depth;
@@ -126,11 +127,11 @@ static Trees from_lists(const B *b, const char *kind, int64_t targets) { // kind
   double *w = doubles(b, fmt("%s_weights", kind), fmt("%s_weights_as_tensor", kind), &nw, NULL);
   const int64_t *tree = need_list(b, fmt("%s_treeids", kind), nw), *node = need_list(b, fmt("%s_nodeids", kind), nw),
                 *id = need_list(b, fmt("%s_ids", kind), nw);
-  t.weight = NEWN(double, t.nleaf *targets);
+  t.weight = NEWN(double, t.nleaf *targets), t.scored = NEWN(bool, t.nleaf *targets);
   for (int64_t i = 0; i < nw; i++) {
     int64_t leaf = t.leaf[position(b, &k, tree[i], node[i])];
     if (leaf < 0 || id[i] < 0 || id[i] >= targets) cannot(b, "weight %lld belongs to no leaf, or to no target", (long long)i);
-    t.weight[leaf * targets + id[i]] += w[i];
+    t.weight[leaf * targets + id[i]] += w[i], t.scored[leaf * targets + id[i]] = true;
   }
   return t;
 }
@@ -165,11 +166,11 @@ static Trees from_arrays(const B *b) {
       cannot(b, "node %lld has a child that is not there", (long long)i);
     if (t.mode[i] < 0 || t.mode[i] >= MODES) cannot(b, "node %lld has mode %lld", (long long)i, (long long)t.mode[i]);
   }
-  t.weight = NEWN(double, nleaf *t.ntarget);
+  t.weight = NEWN(double, nleaf *t.ntarget), t.scored = NEWN(bool, nleaf *t.ntarget);
   for (int64_t i = 0; i < nleaf; i++) {
     t.yes[n + i] = t.no[n + i] = n + i, t.leaf[n + i] = i;
     if (target[i] < 0 || target[i] >= t.ntarget) cannot(b, "leaf %lld belongs to no target", (long long)i);
-    t.weight[i * t.ntarget + target[i]] = w[i];
+    t.weight[i * t.ntarget + target[i]] = w[i], t.scored[i * t.ntarget + target[i]] = true;
   }
   read_members(b, &t, n);
   t.nroot = attr_ints(b->at, "tree_roots", &roots);
@@ -256,12 +257,15 @@ static Value *ensemble(const B *b, Trees *t, Aggregate how, DType sum_in) { // [
   for (int i = 0; i < t->depth; i++) at = step(b, t, x, at);
   int64_t last = 2; // a fold (here of one element) is computed once, whatever its users loop over: no walk per target
   at = reduce(b, OP_ReduceMax, unsqueeze(b, at, 1, &last), 1, &last, false);
-  double *w = NEWN(double, t->n * t->ntarget);
-  for (int64_t i = 0; i < t->n; i++)
-    if (t->leaf[i] >= 0) memcpy(w + i * t->ntarget, t->weight + t->leaf[i] * t->ntarget, sizeof *w * (size_t)t->ntarget);
+  double none = how == MIN ? INFINITY : how == MAX ? -INFINITY : 0, *w = NEWN(double, t->n * t->ntarget);
+  for (int64_t i = 0; i < t->n * t->ntarget; i++) {
+    int64_t leaf = t->leaf[i / t->ntarget], from = leaf * t->ntarget + i % t->ntarget;
+    w[i] = leaf < 0 ? 0 : t->scored[from] ? t->weight[from] : none;
+  }
   Value *y = gather(b, floats(b, sum_in, 2, (int64_t[]){t->n, t->ntarget}, w), at, 0); // [N,T,E]
   int64_t axis = 1;
   y = reduce(b, how == MIN ? OP_ReduceMin : how == MAX ? OP_ReduceMax : OP_ReduceSum, y, 1, &axis, false);
+  if (none != 0) y = where(b, op2(b, OP_Equal, y, num_like(b, y, none)), num_like(b, y, 0), y); // no tree has a weight
   return how == AVERAGE ? quo(b, y, num_like(b, y, (double)t->nroot)) : y;
 }
 

@@ -872,3 +872,162 @@ def m_rotary_embedding(r):
     x = f(b, n, s, h) if r.flag() else f(b, s, n * h)
     return Call("MRotaryEmbedding", [x, r.i(0, 20, 3, b, s, dtype=np.int64), f(20, h // 2), f(20, h // 2)], mrope_section=section, mrope_layout=layout, num_heads=n,
                 interleaved=int(r.flag()), **close)
+
+
+# ---- ai.onnx.ml ----
+POSTS = ("NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO")
+
+
+def rows(r, columns, kinds=(np.float32, np.float32, np.float64, np.int64, np.int32)):
+    kind = r.pick(*kinds)
+    return r.f(r.dim("N", 1, 5), columns, scale=1 if kind in (np.float32, np.float64) else 4, dtype=kind)
+
+
+def labels(r, n):
+    return dict(classlabels_strings=[f"c{i}" for i in range(n)]) if r.flag() else dict(classlabels_ints=[int(v) for v in r.rng.permutation(20)[:n]])
+
+
+def numbers(r, n, scale=1.0):
+    return [float(v) for v in np.float32(scale) * r.rng.normal(size=n).astype(np.float32)]
+
+
+@case("LinearClassifier")
+def linear_classifier(r):
+    c, n = r.pick(3, 5), r.pick(1, 3, 4)
+    names = labels(r, 2 if n == 1 else n)
+    return Call("LinearClassifier", [rows(r, c)], 2, ML, coefficients=numbers(r, c * n, 0.4), intercepts=numbers(r, n), post_transform=r.pick(*POSTS), **names)
+
+
+@case("LinearRegressor")
+def linear_regressor(r):
+    c, n = r.pick(3, 5), r.pick(1, 2)
+    return Call("LinearRegressor", [rows(r, c, (np.float32,))], 1, ML, coefficients=numbers(r, c * n), targets=n,
+                post_transform=r.pick("NONE", "LOGISTIC", "SOFTMAX") if n > 1 else "NONE",  # ONNX Runtime leaves a single score as it is
+                **given(intercepts=numbers(r, n) if r.flag() else None))
+
+
+def svm(r, pairs_of, n):
+    kernel = r.pick("LINEAR", "POLY", "RBF", "SIGMOID")
+    return dict(kernel_type=kernel, kernel_params=[0.3, 0.1, float(r.pick(2, 3))], rho=numbers(r, pairs_of))
+
+
+@case("SVMRegressor")
+def svm_regressor(r):
+    c, n = r.pick(2, 4), r.pick(1, 5)
+    return Call("SVMRegressor", [rows(r, c, (np.float32,))], 1, ML, coefficients=numbers(r, n), support_vectors=numbers(r, n * c), n_supports=n, one_class=int(r.flag(0.2)),
+                atol=1e-4, **svm(r, 1, n))
+
+
+@case("SVMClassifier")
+def svm_classifier(r):
+    c, k = r.pick(2, 4), r.pick(2, 3, 4)
+    per = [int(v) for v in r.rng.integers(1, 4, k)]
+    pairs = k * (k - 1) // 2
+    probabilities = dict(prob_a=[-abs(v) for v in numbers(r, pairs)], prob_b=numbers(r, pairs)) if r.flag() else {}
+    posts = POSTS if k > 2 else ("NONE",)  # of two, ONNX Runtime gives 1 - s and s whatever the transform; the reference evaluator transforms
+    return Call("SVMClassifier", [rows(r, c)], 2, ML, coefficients=numbers(r, (k - 1) * sum(per)), support_vectors=numbers(r, sum(per) * c), vectors_per_class=per,
+                post_transform=r.pick(*posts), atol=1e-4, **labels(r, k), **svm(r, pairs, sum(per)), **probabilities)
+
+
+def forest(r, columns, what, ids, every=False):
+    """Random trees: attributes of nodes, then `what`_* of leaves, for some ids in range(ids) or for every one."""
+    a = {k: [] for k in ("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids", "nodes_falsenodeids", "nodes_missing_value_tracks_true")}
+    leaves = {k: [] for k in ("treeids", "nodeids", "ids", "weights")}
+    modes = r.pick(["BRANCH_LEQ"], ["BRANCH_LT"], ["BRANCH_GTE"], ["BRANCH_GT"], ["BRANCH_LEQ", "BRANCH_EQ", "BRANCH_NEQ"])
+
+    def node(tree, depth):
+        me = len([t for t in a["nodes_treeids"] if t == tree])
+        leaf = depth == 0 or (depth < 3 and r.flag(0.3))
+        row = [tree, me, int(r.rng.integers(columns)), "LEAF" if leaf else r.pick(*modes), 0.0 if leaf else float(np.float32(r.rng.integers(-2, 3) * 0.5)), 0, 0, int(r.flag(0.3))]
+        for k, v in zip(a, row):
+            a[k].append(v)
+        place = len(a["nodes_treeids"]) - 1
+        if leaf:
+            for i in range(ids) if every else sorted(set(r.rng.integers(0, ids, r.pick(1, 1, 2)).tolist())):
+                for k, v in zip(leaves, (tree, me, i, float(np.float32(r.rng.normal())))):
+                    leaves[k].append(v)
+        else:
+            a["nodes_truenodeids"][place] = node(tree, depth - 1)
+            a["nodes_falsenodeids"][place] = node(tree, depth - 1)
+        return me
+
+    for tree in range(r.pick(1, 3, 8)):
+        node(tree, r.pick(1, 2, 4))
+    return {**a, **{f"{what}_{k}": v for k, v in leaves.items()}}
+
+
+def with_missing(r, x):
+    if x.dtype.kind == "f" and r.flag(0.3):
+        x[r.rng.random(x.shape) < 0.2] = np.nan
+    return x
+
+
+@case("TreeEnsembleRegressor")
+def tree_ensemble_regressor(r):
+    c, n, how = r.pick(1, 4), r.pick(1, 3), r.pick("SUM", "AVERAGE", "MIN", "MAX")
+    base = numbers(r, n) if how in ("SUM", "AVERAGE") and r.flag(0.4) else None  # else ONNX Runtime leaves it out where no tree has a weight
+    return Call("TreeEnsembleRegressor", [with_missing(r, rows(r, c, (np.float32, np.float64)))], 1, ML, n_targets=n, aggregate_function=how,
+                post_transform=r.pick("NONE", "LOGISTIC", "SOFTMAX") if n > 1 else "NONE", **given(base_values=base), **forest(r, c, "target", n))
+
+
+@case("TreeEnsembleClassifier")
+def tree_ensemble_classifier(r):
+    c, n = r.pick(1, 4), r.pick(3, 4)  # of two classes ONNX Runtime takes labels and scores by rules of its own, see trees_one_id in contrib.py
+    names = labels(r, n)
+    names = {k.replace("_ints", "_int64s"): v for k, v in names.items()}
+    return Call("TreeEnsembleClassifier", [with_missing(r, rows(r, c))], 2, ML, post_transform=r.pick(*POSTS), **names,
+                **given(base_values=numbers(r, n) if r.flag(0.4) else None), **forest(r, c, "class", n, every=True))  # a class without a score in a row cannot win there in ONNX Runtime
+
+
+@case("Normalizer")
+def normalizer(r):
+    return Call("Normalizer", [rows(r, r.pick(1, 4))], 1, ML, norm=r.pick("MAX", "L1", "L2"))
+
+
+@case("Scaler")
+def scaler(r):
+    c, one = r.pick(1, 4), r.flag(0.3)
+    return Call("Scaler", [rows(r, c)], 1, ML, offset=numbers(r, 1 if one else c), scale=numbers(r, 1 if one else c))
+
+
+@case("Binarizer")
+def binarizer(r):
+    return Call("Binarizer", [rows(r, r.pick(1, 4), (np.float32,))], 1, ML, threshold=r.pick(0.0, 0.3))
+
+
+@case("Imputer")
+def imputer(r):
+    c, whole, one = r.pick(1, 4), r.flag(0.4), r.flag(0.3)
+    n = 1 if one else c
+    if whole:
+        return Call("Imputer", [r.i(-2, 3, r.dim("N", 1, 5), c, dtype=np.int64)], 1, ML, imputed_value_int64s=[int(v) for v in r.rng.integers(5, 9, n)], replaced_value_int64=r.pick(0, -1))
+    return Call("Imputer", [with_missing(r, rows(r, c, (np.float32,)))], 1, ML, imputed_value_floats=numbers(r, n), replaced_value_float=float("nan"))
+
+
+@case("OneHotEncoder")
+def one_hot_encoder(r):
+    kind = r.pick(np.int64, np.float32, np.float64)
+    return Call("OneHotEncoder", [r.i(0, 5, r.dim("N", 1, 6), dtype=np.int64).astype(kind)], 1, ML, cats_int64s=[0, 2, 4, 7], zeros=1)
+
+
+@case("LabelEncoder")
+def label_encoder(r):
+    source, to = r.pick("int64s", "floats"), r.pick("int64s", "floats", "strings")
+    x = r.i(0, 6, r.dim("N", 1, 6), 2, dtype=np.int64 if source == "int64s" else np.float32)
+    values = {"int64s": [7, 8, 9], "floats": [0.5, 1.5, 2.5], "strings": ["a", "b", "c"]}[to]
+    default = {"int64s": dict(default_int64=-3), "floats": dict(default_float=9.5), "strings": dict(default_string="none")}[to] if r.flag() else {}
+    keys = [1, 2, 4] if source == "int64s" else [1.0, 2.0, 4.0]
+    return Call("LabelEncoder", [x], 1, ML, **{f"keys_{source}": keys, f"values_{to}": values}, **default)
+
+
+@case("FeatureVectorizer")
+def feature_vectorizer(r):
+    n, kind = r.dim("N", 1, 4), r.pick(np.float32, np.int64, np.float64, np.int32)
+    widths = [r.pick(1, 2, 3) for _ in range(r.pick(1, 2, 3))]
+    return Call("FeatureVectorizer", [r.f(n, w, scale=4, dtype=kind) for w in widths], 1, ML, inputdimensions=widths)
+
+
+@case("ArrayFeatureExtractor")
+def array_feature_extractor(r):
+    c = r.pick(2, 5)
+    return Call("ArrayFeatureExtractor", [r.f(r.dim("N", 1, 4), c, scale=4, dtype=r.pick(np.float32, np.int64, np.float64, np.int32)), r.i(0, c, 1, r.pick(1, 3), dtype=np.int64)], 1, ML)
