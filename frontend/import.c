@@ -219,8 +219,8 @@ void import_node(Importer *im, Scope *s, const Onnx__NodeProto *p, int index) {
   const Op *op = op_find(domain, type);
   w.opset = opset_of(s, domain);
   if (!op) {
-    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unknown", &w, "operator %s%s%s is not known", w.domain, *w.domain ? "." : "",
-           w.op ? w.op : "");
+    report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unknown", &w, "operator %s%s%s %s", w.domain, *w.domain ? "." : "", w.op ? w.op : "",
+           why_refused(domain, type));
     bind_results(s, p, NULL, 0, &w);
     return;
   }

@@ -78,7 +78,8 @@ void define_value(Scope *, const char *name, Value *, const Where *);
 Graph *import_region(Importer *, const Scope *outer, const Onnx__GraphProto *, Sym name, const Where *);
 void import_node(Importer *, Scope *, const Onnx__NodeProto *, int index);
 void import_nodes(Importer *, Scope *, Onnx__NodeProto **, size_t n, const Where *);
-Value *poison(void); // stands for the result of a node that was reported
+Value *poison(void);                                           // stands for the result of a node that was reported
+const char *why_refused(const char *domain, const char *type); // how the message about an operator that is not in the table goes on
 
 /* upgrade.c */
 // Rewrites a node of an older opset. result[k]: what now stands for n->out[k]; NULL node: it was replaced.

@@ -4,6 +4,7 @@
 // made has types. Named and exporter-decomposed forms become the same nodes here, so lowering knows one form of each.
 #include "passes/expand.h"
 #include "passes/rewrite.h"
+#include <setjmp.h>
 
 #define ROW_ELEM(...)
 #define ROW_INDEX(...)
@@ -36,12 +37,17 @@ void give(const B *b, int out, Value *by) {
   replace_value(old, by);
 }
 
+static jmp_buf *next_node; // of the walk, where one is under way: all nodes that cannot be expanded are named together
+
 void cannot(const B *b, const char *format, ...) {
   va_list ap;
   va_start(ap, format);
   const char *text = vfmt(format, ap);
   va_end(ap);
-  fail(EXIT_UNSUPPORTED, "op.unsupported", node_where(b->at ? b->at : b->like), "%s", text);
+  const Where *where = node_where(b->at ? b->at : b->like);
+  if (!next_node) fail(EXIT_UNSUPPORTED, "op.unsupported", where, "%s", text);
+  report(LEVEL_ERROR, EXIT_UNSUPPORTED, "op.unsupported", where, "%s", text);
+  longjmp(*next_node, 1);
 }
 
 bool is_composite(const Node *n) { return builders[n->op->id] != NULL; }
@@ -52,16 +58,23 @@ static Builder *builder_of(const Node *n) {
 Node *expand_node(Node *n) {
   Graph *g = n->graph;
   Node *before = n->prev;
-  B b = {g, n, n};
-  builder_of(n)(&b);
+  builder_of(n)(&(B){g, n, n});
   node_remove(n);
   return before ? before->next : g->first;
+}
+
+static Node *expand_or_report(Node *n) {
+  jmp_buf skip;
+  next_node = &skip;
+  Node *next = setjmp(skip) ? n->next : expand_node(n); // a node that was reported stays: the pass fails when it has seen all
+  next_node = NULL;
+  return next;
 }
 
 static void expand_graph(Graph *g) {
   for (Node *n = g->first; n;) {
     if (builder_of(n)) {
-      n = expand_node(n);
+      n = expand_or_report(n);
       continue;
     }
     for (int i = 0; i < n->nregion; i++) expand_graph(n->region[i]);

@@ -194,6 +194,3 @@ void expand_sparse_to_dense_matmul(const B *b) {
   y = matmul(b, attr_int(b->at, "transA") ? swap_last(b, x) : x, attr_int(b->at, "transB") ? swap_last(b, y) : y);
   give(b, 0, alpha != 1 ? mul(b, y, num_like(b, y, alpha)) : y);
 }
-
-// What nobody has asked for yet
-void expand_not_supported(const B *b) { cannot(b, "%s has no lowering yet", b->at->op->name); }

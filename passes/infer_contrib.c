@@ -121,8 +121,6 @@ void shape_packed_multi_head_attention(Node *n) {
   out_sig(n, 0, dims(2, q.d[0], hidden));
 }
 
-void shape_longformer_attention(Node *n) { out_sig(n, 0, dims_of(n->in[0])); }
-
 void shape_relative_position_bias(Node *n) {
   IExpr *q = scalar_of(n->in[1]), *k = scalar_of(n->in[2]);
   out_sig(n, 0, dims(4, ix(1), dim_in(n, 0, 1), q ? q : fresh_dim(n, 0, 2, 0, IX_DIM_MAX), k ? k : fresh_dim(n, 0, 3, 0, IX_DIM_MAX)));

@@ -434,7 +434,7 @@ void shape_rnn(Node *n) {
   }
   IExpr *hidden = h > 0 ? ix(h) : dim_in(n, 2, quantized ? 1 : 2), *ways = dim_in(n, 1, 0), *seq = x.d[batch_first],
         *batch = x.d[!batch_first];
-  if (!quantized && n->op->id != OP_ms_AttnLSTM) require_eq(n, x.d[2], dim_in(n, 1, 2));
+  if (!quantized) require_eq(n, x.d[2], dim_in(n, 1, 2));
   DType d = dtype_in(n, 0);
   out_dims(n, 0, d, batch_first ? dims(4, batch, seq, ways, hidden) : dims(4, seq, ways, batch, hidden));
   for (int i = 1; i < 3; i++) out_dims(n, i, d, batch_first ? dims(3, batch, ways, hidden) : dims(3, ways, batch, hidden));

@@ -155,6 +155,32 @@ def response_files_and_order(t):
 
 
 @test
+def what_is_missing_is_named_together(t):
+    """Operators nobody knows, in all graphs and functions; forms of known ones that cannot be lowered."""
+    from onnx import TensorProto, helper
+    value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 8])
+    node = lambda op, y, domain="", **attrs: helper.make_node(op, ["x"], [y], domain=domain, **attrs)
+    domains = [helper.make_opsetid(d, v) for d, v in (("", 21), ("mine", 1), ("com.microsoft", 1), ("f", 1))]
+
+    def save(name, nodes, outputs, functions=()):
+        graph = helper.make_graph(nodes, "g", [value("x"), helper.make_tensor_value_info("c", TensorProto.BOOL, [])], [value(o) for o in outputs])
+        model = helper.make_model(graph, functions=functions, opset_imports=domains, ir_version=10)
+        (t.dir / name).write_bytes(model.SerializeToString())
+
+    branch = lambda op, y: helper.make_graph([node(op, y, "mine")], op, [], [value(y)])
+    function = helper.make_function("f", "Call", ["x"], ["y"], [node("InFunction", "y", "mine")], domains)
+    save("unknown.onnx", [node("Strange", "a"), node("BeamSearch", "b", "com.microsoft"), node("Call", "d", "f"),
+                          helper.make_node("If", ["c"], ["e"], then_branch=branch("Inner", "t"), else_branch=branch("Other", "o"))], "abde", [function])
+    error = t.run("check", "unknown.onnx").stderr
+    for name in ("Strange", "BeamSearch", "keep the loop in the application", "InFunction", "Inner", "Other"):
+        assert name in error, error
+    fused = lambda y, activation: helper.make_node("FusedMatMulActivation", ["x", "x"], [y], domain="com.microsoft", transB=1, activation=activation)
+    save("forms.onnx", [fused("a", "Nope"), node("Relu", "b"), fused("d", "Never")], "abd")
+    done = t.run("forms.onnx", "-o", "forms.so")
+    assert done.returncode == 5 and "'Nope'" in done.stderr and "'Never'" in done.stderr, done.stderr
+
+
+@test
 def json_diagnostics(t):
     done = t.fails(3, "", "missing.onnx", "-o", "x", "--diagnostics=json")
     lines = [json.loads(line) for line in done.stderr.splitlines()]

@@ -338,7 +338,7 @@ def write(folder, name, call, dims, dynamic):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("folder", type=Path)
-    p.add_argument("--variants", type=int, default=4, help="random cases of each operator [4]")
+    p.add_argument("--variants", type=int, default=3, help="random cases of each operator [3]")
     p.add_argument("--only", default="", help="only cases whose name has a match of this regex")
     args = p.parse_args()
     if args.folder.exists() and any(args.folder.iterdir()) and not (args.folder / "complete").exists():

@@ -965,9 +965,9 @@ def with_missing(r, x):
 @case("TreeEnsembleRegressor")
 def tree_ensemble_regressor(r):
     c, n, how = r.pick(1, 4), r.pick(1, 3), r.pick("SUM", "AVERAGE", "MIN", "MAX")
-    base = numbers(r, n) if how in ("SUM", "AVERAGE") and r.flag(0.4) else None  # else ONNX Runtime leaves it out where no tree has a weight
+    base = numbers(r, n) if r.flag(0.4) else None  # ONNX Runtime leaves it out where no tree has a weight
     return Call("TreeEnsembleRegressor", [with_missing(r, rows(r, c, (np.float32, np.float64)))], 1, ML, n_targets=n, aggregate_function=how,
-                post_transform=r.pick("NONE", "LOGISTIC", "SOFTMAX") if n > 1 else "NONE", **given(base_values=base), **forest(r, c, "target", n))
+                post_transform=r.pick("NONE", "LOGISTIC", "SOFTMAX") if n > 1 else "NONE", **given(base_values=base), **forest(r, c, "target", n, every=base is not None))
 
 
 @case("TreeEnsembleClassifier")
