@@ -87,7 +87,8 @@ static bool is_few(const Value *rows, const Value *k, int64_t *count) {
   return v[0] <= 2 || (v[0] <= FEW && known_dim(rows, 1, &size) && size < 512);
 }
 static Value *best_few(const B *b, Value *key, int64_t k) {
-  Value *index = cast(b, count_up(b, dim_of(b, key, 1)), DT_I32), *none = limit(b, DT_I32, true), *at[FEW], *left = NULL;
+  DType t = ix_upper(value_dim(key, 1)) > INT32_MAX ? DT_I64 : DT_I32;
+  Value *index = cast(b, count_up(b, dim_of(b, key, 1)), t), *none = limit(b, t, true), *at[FEW], *left = NULL;
   for (int64_t i = 0; i < k; i++) {
     Value *open = left ? where(b, left, key, limit(b, dtype(key), false)) : key, *top = reduce(b, OP_ReduceMax, open, INTS(1), true);
     Value *here = and_opt(b, op2(b, OP_Equal, key, top), left);
@@ -105,18 +106,25 @@ static Value *best(const B *b, Value *key, Value *k) {
   Value *top = reduce(b, OP_ReduceMax, blocks, INTS(2), false);
   return order(b, key, k, order(b, top, k, NULL, NULL, 0)->out[1], top, block)->out[0];
 }
+// A tensor as rows, and results of the rows as a tensor: no reshapes of two or fewer axes, whose quotients users would see.
+static Value *as_rows(const B *b, Value *x) {
+  int r = rank_of(x);
+  if (r <= 2) return r == 1 ? unsqueeze(b, x, INTS(0)) : x;
+  Value *shape = shape_of(b, x), *outer = op2_int(b, OP_ReduceProd, slice(b, shape, 0, 0, r - 1), int1(b, 0), "keepdims", 1);
+  return op2_int(b, OP_Reshape, x, join(b, VALUES(outer, slice(b, shape, 0, r - 1, r))), "allowzero", 1);
+}
+static Value *from_rows(const B *b, Value *rows, Value *like, Value *k) {
+  int r = rank_of(like);
+  if (r <= 2) return r == 1 ? squeeze(b, rows, 0) : rows;
+  return op2_int(b, OP_Reshape, rows, join(b, VALUES(slice(b, shape_of(b, like), 0, 0, r - 1), k)), "allowzero", 1);
+}
 void expand_top_k(const B *b) {
   Value *x = in(b, 0), *k = reshape_to(b, in(b, 1), INTS(1));
   int r = rank_of(x), axis = (int)attr_int(b->at, "axis");
   if (axis < 0) axis += r;
-  Value *key = last_axis(b, key_of(b, x), axis, false), *shape = shape_of(b, key);
+  Value *key = last_axis(b, key_of(b, x), axis, false);
   if (!attr_int(b->at, "largest")) key = op1(b, OP_BitwiseNot, key);
-  Value *n = slice(b, shape, 0, r - 1, r), *outer = slice(b, shape, 0, 0, r - 1);
-  Value *rows =
-      op2_int(b, OP_Reshape, key, join(b, VALUES(r == 1 ? int1(b, 1) : op2_int(b, OP_ReduceProd, outer, int1(b, 0), "keepdims", 1), n)),
-              "allowzero", 1);
-  Value *at = best(b, rows, k);
-  at = last_axis(b, op2_int(b, OP_Reshape, at, r == 1 ? k : join(b, VALUES(outer, k)), "allowzero", 1), axis, true);
+  Value *at = last_axis(b, from_rows(b, best(b, as_rows(b, key), k), key, k), axis, true);
   give(b, 1, at);
   if (wanted(b, 0)) give(b, 0, op2_int(b, OP_GatherElements, x, at, "axis", axis));
 }

@@ -319,6 +319,16 @@ static bool by_contraction(const VInfo *i) {
     if (i->access[a].owner->def->op->family == FAMILY_FOLDN) return true;
   return false;
 }
+// One of many parts of a Concat: every cell of the result asks each part, so a part that looks its index up is looked up once, for itself.
+static bool one_of_many(const Node *n, const VInfo *i) {
+  enum { MANY = 8 };
+  if (n->op->id != OP_Gather && n->op->id != OP_GatherElements && n->op->id != OP_GatherND) return false;
+  for (int a = 0; a < i->naccess; a++) {
+    const Node *reader = i->access[a].owner->def;
+    if (reader->op->id == OP_Concat && reader->nin > MANY) return true;
+  }
+  return false;
+}
 static int64_t bytes_hint(const Value *v) {
   IExpr *n = value_count(v);
   int64_t k;
@@ -347,6 +357,7 @@ static void decide(Lower *L, Value *v) {
                      (r.nowner == 1 ? row_normalised(v, 3) : summed_too(i));
     return attention ? make_temp(L, v, &r) : make_root(L, v);
   }
+  if (scheduled && one_of_many(n, i)) return make_root(L, v);
   if (r.ntuple > 4) return c == COST_FREE ? make_inline(L, v) : make_root(L, v);
   if (c == COST_DEAR) {
     Value *root = root_of(r.group);

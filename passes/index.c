@@ -40,6 +40,7 @@ Ex *index_identity(Lower *L, Node *n, int out, IExpr *const *idx) {
 // Row-major reindexing. Runs of dims with equal products are matched one by one, so that [B,S,768] <-> [B,S,12,64] keeps B and S as they
 // are, also when they are symbols; only inside such a run is the linear position taken apart.
 static void split_run(IExpr *lin, const Type *t, int from, int to, IExpr **at) {
+  for (; from < to - 1 && ix_is(t->dim[from], 1); from++) at[from] = ix(0); // what is in range needs no quotient then
   for (int d = to - 1; d >= from; d--) {
     if (d == from) {
       at[d] = ix_is(t->dim[d], 1) ? ix(0) : lin;
