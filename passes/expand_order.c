@@ -128,3 +128,35 @@ void expand_top_k(const B *b) {
   give(b, 1, at);
   if (wanted(b, 0)) give(b, 0, op2_int(b, OP_GatherElements, x, at, "axis", axis));
 }
+
+/* ---- NonMaxSuppression ---- */
+static Value *edges(const B *b, Value *boxes, bool center) { // [B,5,N]: y0, x0, y1, x1, area
+  Value *c[4], *e[5];
+  for (int i = 0; i < 4; i++) c[i] = pick(b, boxes, 2, i);
+  for (int i = 0; i < 2 && center; i++) {
+    Value *half = quo(b, c[3 - i], num(b, DT_F32, 2));
+    e[i] = sub(b, c[1 - i], half), e[i + 2] = add(b, c[1 - i], half);
+  }
+  for (int i = 0; i < 2 && !center; i++) e[i] = op2(b, OP_Min, c[i], c[i + 2]), e[i + 2] = op2(b, OP_Max, c[i], c[i + 2]);
+  e[4] = mul(b, sub(b, e[2], e[0]), sub(b, e[3], e[1]));
+  for (int i = 0; i < 5; i++) e[i] = unsqueeze(b, e[i], INTS(1));
+  return concat(b, 1, 5, e);
+}
+static Value *vector_of(const B *b, Value *x, DType otherwise) { // a scalar operand as a vector of one; 0 if it is absent
+  return x ? reshape_to(b, x, INTS(1)) : reshape_to(b, num(b, otherwise, 0), INTS(1));
+}
+void expand_non_max_suppression(const B *b) {
+  Value *scores = in(b, 1), *least = NULL, *n = dim_of(b, scores, 2), *classes = dim_of(b, scores, 1), *key = key_of(b, scores);
+  if (in(b, 4)) { // what is not above the least score gets the lowest key, which takes no part
+    Value *lowest = limit(b, DT_I32, false);
+    key = where(b, op2(b, OP_Greater, scores, vector_of(b, in(b, 4), DT_F32)), key, lowest);
+    least = expand_to(b, add(b, lowest, num(b, DT_I32, 1)), mul(b, dim_of(b, scores, 0), classes));
+  }
+  Value *most = op2(b, OP_Min, op2(b, OP_Max, vector_of(b, in(b, 2), DT_I64), int1(b, 0)), n);
+  Value *sorted = order(b, as_rows(b, key), n, least, NULL, 0)->out[0], *edge = edges(b, in(b, 0), attr_int(b->at, "center_point_box"));
+  Value *kept = finish(start(b, OP_Suppress, VALUES(edge, sorted, vector_of(b, in(b, 3), DT_F32), most), 1));
+  Value *at = positions(b, op2(b, OP_GreaterOrEqual, kept, num(b, DT_I64, 0))), *row = quo(b, at, dim_of(b, kept, 1));
+  Value *batch = quo(b, row, classes), *part[] = {batch, sub(b, row, mul(b, batch, classes)), gather(b, flat(b, kept), at, 0)};
+  for (int i = 0; i < 3; i++) part[i] = unsqueeze(b, part[i], INTS(1));
+  give(b, 0, concat(b, 1, 3, part));
+}

@@ -184,6 +184,12 @@ void shape_order(Node *n) {
   out_sig(n, 1, dims(1, s.d[0]));
 }
 
+void shape_suppress(Node *n) {
+  int count;
+  IExpr **e, *k = shape_operand(n, 3, &count, &e) && count == 1 ? e[0] : fresh_dim(n, 0, 1, 0, ix_upper(dim_in(n, 1, 1)));
+  out_sig(n, 0, dims(2, dim_in(n, 1, 0), ix_relu(k)));
+}
+
 void shape_positions(Node *n) { out_sig(n, 0, dims(1, fresh_dim(n, 0, 0, 0, ix_upper(dim_in(n, 0, 0))))); }
 
 void shape_non_max_suppression(Node *n) {
@@ -191,6 +197,7 @@ void shape_non_max_suppression(Node *n) {
   IExpr *top = node_in(n, 2) ? scalar_of(n->in[2]) : ix(0), *boxes = b.d[1];
   if (top && ix_lower(top) >= 0) boxes = ix_min(boxes, top);
   IExpr *most = ix_mul(ix_mul(s.d[0], s.d[1]), boxes);
+  require_eq(n, b.d[0], s.d[0]), require_eq(n, b.d[1], s.d[2]), require_eq(n, b.d[2], ix(4));
   out_sig(n, 0, dims(2, fresh_dim(n, 0, 0, 0, ix_upper(most)), ix(3)));
 }
 

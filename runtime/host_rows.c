@@ -39,19 +39,6 @@ static bool axis_of(tn_call *c, const tn_tensor *t, int64_t axis, int64_t *outer
   return true;
 }
 
-/* ---- a heap, the worst on top ---- */
-typedef struct Item {
-  int64_t key, index;
-} Item;
-static bool worse(Item a, Item b) { return a.key < b.key || (a.key == b.key && a.index > b.index); }
-static void sift(Item *h, int64_t n, int64_t i) {
-  for (int64_t k; (k = 2 * i + 1) < n; i = k) {
-    if (k + 1 < n && worse(h[k + 1], h[k])) k++;
-    if (!worse(h[k], h[i])) return;
-    Item t = h[i];
-    h[i] = h[k], h[k] = t;
-  }
-}
 /* ---- Unique ---- */
 typedef struct Slices { /* n of them along an axis; all elements where there is none */
   tn_tensor t;
@@ -151,88 +138,4 @@ void tn_op_unique(tn_call *c) {
   if (op_wanted(c, 2)) put_i64(c, 2, n, g.of);
   if (op_wanted(c, 3)) put_i64(c, 3, g.n, g.count);
   tn_free(c->f->run->m, v, size);
-}
-
-/* ---- NonMaxSuppression ---- */
-typedef struct Box {
-  float y0, x0, y1, x1;
-} Box;
-static Box box_of(const float *p, bool center) {
-  if (center) return (Box){p[1] - p[3] / 2, p[0] - p[2] / 2, p[1] + p[3] / 2, p[0] + p[2] / 2};
-  return (Box){p[0] < p[2] ? p[0] : p[2], p[1] < p[3] ? p[1] : p[3], p[0] < p[2] ? p[2] : p[0], p[1] < p[3] ? p[3] : p[1]};
-}
-/* The boxes that stay, an array for each edge: a new one is compared with a block of them at once, without a branch among them. */
-typedef struct Kept {
-  float *y0, *x0, *y1, *x1, *area;
-} Kept;
-static float area(Box b) { return (b.y1 - b.y0) * (b.x1 - b.x0); }
-static bool overlaps_any(const Kept *s, int64_t from, int64_t to, Box b, float limit) {
-  float mine = area(b);
-  int hit = 0;
-  for (int64_t k = from; k < to; k++) {
-    float y0 = s->y0[k] > b.y0 ? s->y0[k] : b.y0, x0 = s->x0[k] > b.x0 ? s->x0[k] : b.x0;
-    float dy = (s->y1[k] < b.y1 ? s->y1[k] : b.y1) - y0, dx = (s->x1[k] < b.x1 ? s->x1[k] : b.x1) - x0;
-    float both = dy * dx, all = mine + s->area[k] - both;
-    hit |= (dy > 0) & (dx > 0) & (mine > 0) & (s->area[k] > 0) & (all > 0) & (both / all > limit);
-  }
-  return hit;
-}
-typedef struct Nms {
-  const float *boxes, *scores; /* of one batch and class */
-  int64_t n, most;
-  float iou, least;
-  bool has_least, center;
-  Kept kept; /* room for n */
-} Nms;
-/* Indices of the boxes that stay, in h[].index; returns how many. h has room for n. */
-static int64_t keep(const Nms *m, Item *h) {
-  int64_t n = 0, kept = 0;
-  for (int64_t i = 0; i < m->n; i++)
-    if (!m->has_least || m->scores[i] > m->least) h[n++] = (Item){float_key((double)m->scores[i]), i};
-  for (int64_t i = n / 2 - 1; i >= 0; i--) sift(h, n, i);
-  for (int64_t k = n - 1; k > 0; k--) {
-    Item t = h[0];
-    h[0] = h[k], h[k] = t;
-    sift(h, k, 0);
-  }
-  for (int64_t i = 0; i < n && kept < m->most; i++) {
-    Box b = box_of(m->boxes + h[i].index * 4, m->center);
-    bool stays = true;
-    for (int64_t k = 0; k < kept && stays; k += 64) stays = !overlaps_any(&m->kept, k, k + 64 < kept ? k + 64 : kept, b, m->iou);
-    if (!stays) continue;
-    m->kept.y0[kept] = b.y0, m->kept.x0[kept] = b.x0, m->kept.y1[kept] = b.y1, m->kept.x1[kept] = b.x1, m->kept.area[kept] = area(b);
-    h[kept++] = h[i];
-  }
-  return kept;
-}
-static double scalar(tn_call *c, uint32_t i, double dflt) {
-  tn_tensor t;
-  return op_in(c, i, &t) && tensor_size(&t) ? tensor_f64(&t, 0) : dflt;
-}
-tn_op tn_op_non_max_suppression;
-void tn_op_non_max_suppression(tn_call *c) {
-  tn_tensor b, s;
-  uint64_t size_h, size_out, size_kept;
-  if (!op_in(c, 0, &b) || !op_in(c, 1, &s)) return;
-  if (b.dtype != TN_F32 || s.dtype != TN_F32 || b.rank != 3 || s.rank != 3 || b.dim[2] != 4 || b.dim[0] != s.dim[0] || b.dim[1] != s.dim[2])
-    return tn_op_fail(c, "boxes and scores are not float [B,N,4] and [B,C,N]");
-  int64_t batch = s.dim[0], classes = s.dim[1], n = s.dim[2], total = 0;
-  double most = scalar(c, 2, 0);
-  Nms m = {.n = n, .most = most > (double)n ? n : (int64_t)most, .center = call_int(c, "center_point_box", 0)};
-  m.iou = (float)scalar(c, 3, 0), m.has_least = op_has(c, 4), m.least = (float)scalar(c, 4, 0);
-  if (m.most < 0) m.most = 0;
-  Item *h = op_temp(c, (uint64_t)n * sizeof *h, &size_h);
-  int64_t *out = op_temp(c, (uint64_t)(batch * classes * m.most) * 24, &size_out);
-  float *edges = op_temp(c, (uint64_t)n * 5 * sizeof *edges, &size_kept);
-  bool room = h && out && edges;
-  if (room) m.kept = (Kept){edges, edges + n, edges + 2 * n, edges + 3 * n, edges + 4 * n};
-  for (int64_t i = 0; room && i < batch * classes && !tn_stop(c->f); i++) {
-    m.boxes = (const float *)b.data + i / classes * n * 4, m.scores = (const float *)s.data + i * n;
-    int64_t kept = keep(&m, h);
-    for (int64_t k = 0; k < kept; k++, total++)
-      out[3 * total] = i / classes, out[3 * total + 1] = i % classes, out[3 * total + 2] = h[k].index;
-  }
-  int64_t dim[2] = {total, 3}, *to = room ? op_out(c, 0, TN_I64, 2, dim) : NULL;
-  if (to && total) memcpy(to, out, (size_t)total * 24);
-  tn_free(c->f->run->m, h, size_h), tn_free(c->f->run->m, out, size_out), tn_free(c->f->run->m, edges, size_kept);
 }

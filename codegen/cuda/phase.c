@@ -47,7 +47,10 @@ static void read_of(Ex *e, void *u) {
   if (e->op == S_LOAD && place_of(e->buf)->home != HOME_LOCAL) ((Set *)u)->read[e->buf->id] = true;
 }
 
-static void index_reads(IExpr *e, Set *s) { ex_walk_index(e, read_of, s); }
+static void index_reads(IExpr *e, Set *s) {
+  ex_epoch++; // whatever was walked before
+  ex_walk_index(e, read_of, s);
+}
 
 static void statement_touches(const Tree *t, Set *s) {
   ex_walk(t->val, read_of, s);
@@ -202,6 +205,12 @@ static void thread_loop(Cuda *c, const Tree *t, int dim) {
 }
 
 static void plain_loop(Cuda *c, const Tree *t, Access *since) {
+  if (since) { // an extent may be loaded
+    Access loaded = {0};
+    index_reads(t->ext, &loaded.many);
+    if (conflict(since, &loaded)) barrier(c, since);
+    join(since, &loaded);
+  }
   scalar_begin(c);
   open_block(c, "%s", "");
   const char *ext = c_index(c, t->ext), *name = variable(c, t);

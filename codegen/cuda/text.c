@@ -17,9 +17,10 @@ static const char *clean(const char *s) { // a C identifier
   return r;
 }
 
-// What buffer i is in the tree: a parameter, or the storage allocated at the top level, which lives across phases. NULL: inside a phase.
+// What buffer number i (below MAX_BUFS) is in the tree: a parameter, or the storage allocated at the top level, which lives across phases.
+// NULL: inside a phase.
 static Buf *global(const Kernel *k, int i) {
-  if (k->buf[i]->kind != BUF_TEMP) return k->buf[i];
+  if (i < kernel_params(k)) return k->buf[i];
   for (const Tree *t = k->tree; t; t = t->next)
     if (t->kind == T_ALLOC && t->buf->id == i) return t->buf;
   return NULL;
@@ -38,7 +39,7 @@ static void bind_symbols(Cuda *c) { // a function begins
 
 static void put_params(Cuda *c, bool names) { // of a phase: buffers, global temps, symbols, scratch, fault
   Text *o = c->out;
-  for (int i = 0; i < c->k->nbuf; i++) {
+  for (int i = 0; i < MAX_BUFS; i++) {
     const Buf *b = global(c->k, i);
     if (b)
       put(o, "%s%s *%s, ", b->kind == BUF_IN || b->kind == BUF_CONST ? "const " : "", storage_type(b->dtype),
@@ -52,8 +53,8 @@ static void put_run(Cuda *c, const char *name) { // the host's way to call it: p
   Text *o = c->out;
   put(o, "static void %s_run(void **a) { %s(", name, name);
   int n = 0;
-  for (int i = 0; i < c->k->nbuf; i++)
-    if (global(c->k, i)) put(o, "*(%s **)a[%d], ", storage_type(c->k->buf[i]->dtype), n++);
+  for (int i = 0; i < MAX_BUFS; i++)
+    if (global(c->k, i)) put(o, "*(%s **)a[%d], ", storage_type(global(c->k, i)->dtype), n++);
   for (int i = 0; i < c->k->nsym; i++, n++) put(o, "*(i64 *)a[%d], ", n);
   put(o, "*(u8 **)a[%d], *(i64 *)a[%d], *(tn_cell **)a[%d]); }\n", n, n + 1, n + 2);
 }
@@ -100,7 +101,7 @@ static void put_temps(Cuda *c, const char *name) { // bytes of the buffers that 
   line(c, "(void)sym, (void)bytes;");
   bind_symbols(c);
   int n = 0;
-  for (int i = 0; i < c->k->nbuf; i++) {
+  for (int i = 0; i < MAX_BUFS; i++) {
     const Buf *b = global(c->k, i);
     if (!b || b->kind != BUF_TEMP) continue;
     line(c, "bytes[%d] = %s;", n++, c_index(c, buf_bytes(b)));
@@ -115,7 +116,7 @@ static void put_kernel(Cuda *c, int number, Text *table) {
   const char *name = fmt("k%d_%s", number, clean(k->name));
   if (!k->tree) kernel_build(k);
   kernel_symbols(k);
-  for (int i = 0; i < k->nbuf; i++) {
+  for (int i = 0; i < MAX_BUFS; i++) {
     Buf *b = global(k, i);
     if (!b) continue;
     bool param = b->kind != BUF_TEMP;

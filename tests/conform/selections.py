@@ -55,6 +55,18 @@ add("top_k_same", "TopK", [np.zeros((2, 5000), np.float32), np.array([20], np.in
 add("top_k_rising", "TopK", [np.arange(20000, dtype=np.float32)[None], np.array([50], np.int64)], 2, constant=(1,))
 add("top_k_inf", "TopK", [np.array([[1, np.inf, -np.inf, 0, -0.0, 3e-45, -3e-45]], np.float32), np.array([7], np.int64)], 2)
 
+# ---- NonMaxSuppression: scores with ties ----
+for i, (batch, classes, n, most, iou, least, center) in enumerate([(1, 1, 1, 1, 0.5, None, 0), (1, 3, 40, 5, 0.3, 0.4, 0), (2, 2, 100, 100, 0.5, None, 1), (2, 3, 0, 4, 0.5, 0.1, 0),
+                                                                   (1, 2, 300, 40, 0.7, 0.05, 0), (3, 1, 65, 1000, 0.0, 0.0, 0), (1, 1, 50, 0, 0.5, None, 0), (1, 20, 700, 64, 0.45, 0.9, 1), (1, 1, 30, None, None, None, 0)]):
+    corner = rng.integers(0, 60, (batch, n, 2))
+    size = rng.integers(0, 30, (batch, n, 2))
+    boxes = np.concatenate([corner, corner + size * rng.choice([-1, 1], (batch, n, 1)) if not center else size], 2).astype(np.float32)
+    scores = (rng.integers(0, 100, (batch, classes, n)) / 100).astype(np.float32)
+    more = [None if v is None else np.array([v], t) for v, t in ((most, np.int64), (iou, np.float32), (least, np.float32))]
+    while more and more[-1] is None:
+        more.pop()
+    add(f"nms_{i}", "NonMaxSuppression", [boxes, scores, *more], center_point_box=center, constant=(2, 3, 4) if i % 2 else ())
+
 
 if __name__ == "__main__":
     contrib.CASES = {k: v for k, v in contrib.CASES.items() if v[3] == ""}

@@ -349,20 +349,6 @@ static void test_rows(void **state) {
   expect_strings(0, 1, DIM(2), STR("a", "b"));
   start();
 }
-static void test_boxes(void **state) {
-  (void)state;
-  float boxes[6 * 4] = {0, 0, 1, 1, 0, 0.1f, 1, 1.1f, 0, -0.1f, 1, 0.9f, 0, 10, 1, 11, 0, 10.1f, 1, 11.1f, 0, 100, 1, 101};
-  float scores[6] = {0.9f, 0.75f, 0.6f, 0.95f, 0.5f, 0.3f}, half = 0.5f, zero = 0;
-  start(), in_tensor(TN_F32, boxes, 3, DIM(1, 6, 4)), in_tensor(TN_F32, scores, 3, DIM(1, 1, 6)), in_i64(3),
-      in_tensor(TN_F32, &half, 0, NULL);
-  in_tensor(TN_F32, &zero, 0, NULL), out_tensor(TN_I64, 2), ok(tn_op_non_max_suppression);
-  expect_tensor(0, 2, DIM(3, 3), DIM(0, 0, 3, 0, 0, 0, 0, 0, 5), 72);
-  start(), in_tensor(TN_F32, boxes, 3, DIM(1, 6, 4)), in_tensor(TN_F32, scores, 3, DIM(1, 1, 6)), out_tensor(TN_I64, 2);
-  ok(tn_op_non_max_suppression);
-  expect_tensor(0, 2, DIM(0, 3), NULL, 0);
-  start();
-}
-
 /* ---- ai.onnx.ml ---- */
 static void test_ml(void **state) {
   (void)state;
@@ -431,7 +417,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_sequences), cmocka_unit_test(test_split_to_sequence),
                                      cmocka_unit_test(test_optionals), cmocka_unit_test(test_strings),
                                      cmocka_unit_test(test_regex),     cmocka_unit_test(test_numbers),
-                                     cmocka_unit_test(test_rows),      cmocka_unit_test(test_boxes),
-                                     cmocka_unit_test(test_ml),        cmocka_unit_test(test_copy)};
+                                     cmocka_unit_test(test_rows),      cmocka_unit_test(test_ml),
+                                     cmocka_unit_test(test_copy)};
   return cmocka_run_group_tests(tests, NULL, finish);
 }
