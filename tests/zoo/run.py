@@ -5,7 +5,8 @@ DIR holds MODEL/model.onnx and MODEL/<case>/input_<i>.npy (.pb for strings); --l
 compiled to a shared library and to an executable; every case runs in the library with 1, 2 and 3 threads (the bits must be equal) and in
 the executable (the bits must equal the library's), and is compared with ONNX Runtime:
 |y - ref| <= 1e-3 |ref| + 1e-4 max|ref|; with an `rtol` (quantised, half precision): rtol * max|ref| on 99.9 % of the elements; `detections`: 97 % of
-the reference boxes have a partner; integers, strings and booleans: equal. --resume also goes through .ir and .kir dumps.
+the reference boxes have a partner; integers, strings and booleans: equal. --resume also goes through .ir and .kir dumps; --eval lets the
+interpreter run the same program (tests/tools/evalrun), and its bits must be the library's: minutes for big models.
 """
 import argparse
 import json
@@ -161,7 +162,18 @@ def check_exe(exe, files, model, outputs, scratch):
             raise Wrong(f"executable: output {i} has other bits than the library's")
 
 
-def run_cases(so, exe, zoo, name, entry, cache, scratch):
+def check_eval(tool, path, inputs, model, outputs, scratch):
+    import values
+    (scratch / "in").write_bytes(values.encode(inputs, [io.type.decode() for io in model.ins]))
+    done = subprocess.run([tool, path, scratch / "in", scratch / "evaluated"], capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise Wrong(f"interpreter: exit {done.returncode}: {(done.stderr.splitlines() or ['no message'])[0]}")
+    for i, (y, z) in enumerate(zip(outputs, values.decode((scratch / "evaluated").read_bytes()), strict=True)):
+        if not same_bits(y, z):
+            raise Wrong(f"interpreter: output {i} has other bits than the library's")
+
+
+def run_cases(so, exe, zoo, name, entry, cache, scratch, evalrun=None):
     import tenon_abi
     cases = list(entry.get("cases", {})) or sorted(d.name for d in (zoo / name).iterdir() if d.is_dir())
     models = [tenon_abi.Model(so, "m", t) for t in (1, 2, 3)]
@@ -176,6 +188,8 @@ def run_cases(so, exe, zoo, name, entry, cache, scratch):
         wrong = check(got[0], reference(zoo / name / "model.onnx", zoo / name / case, cache / name / f"{case}.pickle"), entry)
         if wrong:
             raise Wrong(f"{case}: {wrong}")
+        if evalrun:
+            check_eval(evalrun, zoo / name / "model.onnx", inputs, models[0], got[0], scratch)
         if exe:
             check_exe(exe, files, models[0], got[0], scratch)
     return len(cases)
@@ -200,7 +214,8 @@ def one(a, name, entry):
             result["so_mb"] = (scratch / "m.so").stat().st_size / 1e6
             if not a.no_exe:
                 compile_to(tenon, model, scratch / "m", *a.option)
-            result["cases"] = run_cases(scratch / "m.so", None if a.no_exe else scratch / "m", a.zoo, name, entry, a.build / "zoo", scratch)
+            result["cases"] = run_cases(scratch / "m.so", None if a.no_exe else scratch / "m", a.zoo, name, entry, a.build / "zoo", scratch,
+                                        a.build / "evalrun" if a.eval else None)
             for kind in ("ir", "kir") if a.resume else ():
                 try:
                     run_cases(resumed(tenon, model, scratch, kind), None, a.zoo, name, entry, a.build / "zoo", scratch)
@@ -230,6 +245,7 @@ def main():
     p.add_argument("--build", type=Path, default=ROOT / "build")
     p.add_argument("--no-exe", action="store_true")
     p.add_argument("--resume", action="store_true", help="also compile from .ir and .kir dumps")
+    p.add_argument("--eval", action="store_true", help="also let the interpreter run it")
     p.add_argument("--option", action="append", default=[])
     p.add_argument("--timeout", type=float, default=600)
     p.add_argument("--one", help=argparse.SUPPRESS)
