@@ -2,6 +2,10 @@
 #include "eval_internal.h"
 #include <string.h>
 
+// In memory as in a register
+static bool is_word(DType d) { return dtypes[d].bits >= 32 && dtypes[d].bits == 8 * reg_bytes(dtypes[d].reg); }
+static bool is_byte_float(DType d) { return dtypes[d].is_float && dtypes[d].bits == 8; }
+
 static float small_table[DT_COUNT][256]; // values of the floats of at most 8 bits
 static bool small_ready[DT_COUNT];
 
@@ -69,12 +73,15 @@ static void load_words(int bytes, const void *base, int64_t at, int64_t step, in
 }
 
 void mem_load(DType d, const void *base, int64_t at, int64_t step, int n, void *r) {
+  if (is_word(d)) {
+    load_words(dtypes[d].bits / 8, base, at, step, n, r);
+    return;
+  }
+  if (dtypes[d].bits < 8) {
+    packed_load(d, base, at, step, n, r);
+    return;
+  }
   switch (d) {
-  case DT_F32:
-  case DT_I32: load_words(4, base, at, step, n, r); return;
-  case DT_F64:
-  case DT_I64:
-  case DT_U64: load_words(8, base, at, step, n, r); return;
   case DT_U32: LOAD(uint32_t, int64_t, v);
   case DT_I16: LOAD(int16_t, int32_t, v);
   case DT_U16: LOAD(uint16_t, int32_t, v);
@@ -83,24 +90,11 @@ void mem_load(DType d, const void *base, int64_t at, int64_t step, int n, void *
   case DT_BOOL: LOAD(uint8_t, uint8_t, v != 0);
   case DT_F16: LOAD(_Float16, float, v);
   case DT_BF16: LOAD(uint16_t, float, bf16_value(v));
-  case DT_F8E4M3FN:
-  case DT_F8E4M3FNUZ:
-  case DT_F8E5M2:
-  case DT_F8E5M2FNUZ:
-  case DT_F8E8M0:
-  case DT_F6E2M3:
-  case DT_F6E3M2: {
-    const float *table = small_values(d);
-    uint8_t top = (uint8_t)((1u << dtypes[d].bits) - 1);
-    LOAD(uint8_t, float, table[v & top]);
+  default: break;
   }
-  case DT_U4:
-  case DT_I4:
-  case DT_F4E2M1:
-  case DT_U2:
-  case DT_I2: packed_load(d, base, at, step, n, r); return;
-  default: bug("a load of %s", dtypes[d].name);
-  }
+  if (!is_byte_float(d)) bug("a load of %s", dtypes[d].name);
+  const float *table = small_values(d);
+  LOAD(uint8_t, float, table[v]);
 }
 
 #define STORE(S, R, e)                                                                                                                     \
@@ -120,12 +114,15 @@ static void store_words(int bytes, void *base, int64_t at, int64_t step, int n, 
 }
 
 void mem_store(DType d, void *base, int64_t at, int64_t step, int n, const void *r) {
+  if (is_word(d)) {
+    store_words(dtypes[d].bits / 8, base, at, step, n, r);
+    return;
+  }
+  if (dtypes[d].bits < 8) {
+    packed_store(d, base, at, step, n, r);
+    return;
+  }
   switch (d) {
-  case DT_F32:
-  case DT_I32: store_words(4, base, at, step, n, r); return;
-  case DT_F64:
-  case DT_I64:
-  case DT_U64: store_words(8, base, at, step, n, r); return;
   case DT_U32: STORE(uint32_t, int64_t, v);
   case DT_I16:
   case DT_U16: STORE(uint16_t, int32_t, v);
@@ -134,29 +131,19 @@ void mem_store(DType d, void *base, int64_t at, int64_t step, int n, const void 
   case DT_BOOL: STORE(uint8_t, uint8_t, v);
   case DT_F16: STORE(_Float16, float, v);
   case DT_BF16: STORE(uint16_t, float, bf16_bits(v));
-  case DT_F8E4M3FN:
-  case DT_F8E4M3FNUZ:
-  case DT_F8E5M2:
-  case DT_F8E5M2FNUZ:
-  case DT_F8E8M0:
-  case DT_F6E2M3:
-  case DT_F6E3M2: STORE(uint8_t, float, double_to_small(d, (double)v, false));
-  case DT_U4:
-  case DT_I4:
-  case DT_F4E2M1:
-  case DT_U2:
-  case DT_I2: packed_store(d, base, at, step, n, r); return;
-  default: bug("a store of %s", dtypes[d].name);
+  default: break;
   }
+  if (!is_byte_float(d)) bug("a store of %s", dtypes[d].name);
+  STORE(uint8_t, float, double_to_small(d, (double)v, false));
 }
 
 /* ---- single elements at any offsets: the plain types without a call each ---- */
 
 void mem_gather(DType d, const void *base, int64_t from, const int64_t *at, int n, void *r) {
   int bytes = reg_bytes(dtypes[d].reg);
-  if (dtypes[d].bits == 32 && d != DT_U32)
+  if (is_word(d) && bytes == 4)
     for (int l = 0; l < n; l++) ((uint32_t *)r)[l] = ((const uint32_t *)base)[from + at[l]];
-  else if (dtypes[d].bits == 64)
+  else if (is_word(d))
     for (int l = 0; l < n; l++) ((uint64_t *)r)[l] = ((const uint64_t *)base)[from + at[l]];
   else
     for (int l = 0; l < n; l++) mem_load(d, base, from + at[l], 0, 1, (char *)r + l * bytes);
@@ -164,9 +151,9 @@ void mem_gather(DType d, const void *base, int64_t from, const int64_t *at, int 
 
 void mem_scatter(DType d, void *base, int64_t from, const int64_t *at, int n, const void *r) {
   int bytes = reg_bytes(dtypes[d].reg);
-  if (dtypes[d].bits == 32 && d != DT_U32)
+  if (is_word(d) && bytes == 4)
     for (int l = 0; l < n; l++) ((uint32_t *)base)[from + at[l]] = ((const uint32_t *)r)[l];
-  else if (dtypes[d].bits == 64)
+  else if (is_word(d))
     for (int l = 0; l < n; l++) ((uint64_t *)base)[from + at[l]] = ((const uint64_t *)r)[l];
   else
     for (int l = 0; l < n; l++) mem_store(d, base, from + at[l], 0, 1, (const char *)r + l * bytes);

@@ -30,11 +30,6 @@ bool op_in(const tn_call *c, uint32_t i, tn_tensor *t) {
   return tensor_of_val(v, t), true;
 }
 bool op_wanted(const tn_call *c, uint32_t k) { return k < c->n_out && (c->out[k].t || c->out[k].h); }
-int64_t tensor_size(const tn_tensor *t) {
-  int64_t n = 1;
-  for (int32_t a = 0; a < t->rank; a++) n *= t->dim[a];
-  return n;
-}
 
 static void tell_dims(const tn_operand *o, int32_t rank, const int64_t *dim) {
   for (int32_t a = 0; a < rank; a++)
@@ -120,6 +115,14 @@ int64_t tensor_i64(const tn_tensor *t, int64_t i) {
   default: return (int64_t)tensor_f64(t, i);
   }
 }
+bool tensor_is_float(const tn_tensor *t) { return t->dtype == TN_F32 || t->dtype == TN_F64 || t->dtype == TN_F16 || t->dtype == TN_BF16; }
+int64_t float_key(double v) {
+  int64_t k;
+  if (v != v) return INT64_MAX;
+  if (v == 0) return 0;
+  memcpy(&k, &v, 8);
+  return k < 0 ? (int64_t)(0x8000000000000000u - (uint64_t)k) : k;
+}
 double tensor_f64(const tn_tensor *t, int64_t i) {
   switch (t->dtype) {
   case TN_F64: return ((const double *)t->data)[i];
@@ -189,21 +192,33 @@ bool val_strings(tn_call *c, tenon_value *v, int32_t rank, const int64_t *dim, c
   for (int64_t i = 0; i < n; i++) s[i] = (tenon_str){p + (i ? end[i - 1] : 0), end[i] - (i ? end[i - 1] : 0)};
   return true;
 }
-bool val_strings_of(tn_call *c, tenon_value *v, int32_t rank, const int64_t *dim, const tenon_str *from) {
-  uint64_t n = 1, chars = 0;
-  for (int32_t a = 0; a < rank; a++) n *= (uint64_t)dim[a];
-  for (uint64_t i = 0; i < n; i++) chars += from[i].len;
-  if (!val_tensor(c, v, TN_STR, rank, dim, chars)) return false;
-  tenon_str *s = v->t.data;
-  char *p = (char *)v->t.data + n * sizeof *s;
-  for (uint64_t i = 0; i < n; p += from[i].len, i++) {
-    if (from[i].len) memcpy(p, from[i].data, from[i].len);
-    s[i] = (tenon_str){p, from[i].len};
-  }
-  return true;
-}
 void *op_temp(tn_call *c, uint64_t bytes, uint64_t *size) {
   void *p = tn_alloc(c->f->run->m, *size = bytes ? bytes : 1);
   if (!p) tn_op_nomem(c);
   return p;
+}
+
+/* ---- results of any element type ---- */
+void *fill_start(tn_call *c, Fill *f, uint32_t k, int32_t dtype, int32_t rank, const int64_t *dim) {
+  *f = (Fill){.k = k, .t = {.dtype = dtype, .rank = rank}};
+  if (rank) memcpy(f->t.dim, dim, (size_t)rank * 8);
+  if (dtype == TN_STR) return f->t.data = op_temp(c, (uint64_t)tensor_size(&f->t) * sizeof(tenon_str), &f->size);
+  return f->t.data = op_out(c, k, dtype, rank, dim);
+}
+void fill_end(tn_call *c, Fill *f) {
+  tenon_value v;
+  if (f->t.dtype != TN_STR) return;
+  if (!tn_stop(c->f) && val_of_tensor(c, &v, &f->t)) op_out_val(c, f->k, &v);
+  tn_free(c->f->run->m, f->t.data, f->size);
+}
+
+/* ---- axes ---- */
+bool cut_at(tn_call *c, const tn_tensor *t, int64_t axis, Cut *k) {
+  if (axis < 0) axis += t->rank;
+  if (axis < 0 || axis >= t->rank) return tn_op_fail(c, "axis %lld does not exist", (long long)axis), false;
+  *k = (Cut){(int32_t)axis, 1, t->dim[axis], 1};
+  for (int32_t a = 0; a < axis; a++) k->outer *= t->dim[a];
+  for (int32_t a = (int32_t)axis + 1; a < t->rank; a++) k->inner *= t->dim[a];
+  if (tn_dtypes[t->dtype].stored >= 8) return true;
+  return tn_op_fail(c, "%s is not supported here", tn_dtypes[t->dtype].name), false;
 }

@@ -28,6 +28,8 @@ bool op_wanted(const tn_call *, uint32_t k);
 int64_t tensor_size(const tn_tensor *);
 int64_t tensor_i64(const tn_tensor *, int64_t i); /* any integer or bool type */
 double tensor_f64(const tn_tensor *, int64_t i);  /* any numeric type of 8 bits or more that C knows, f16 and bf16 */
+bool tensor_is_float(const tn_tensor *);
+int64_t float_key(double); /* integers in the order of the numbers: zeros are equal, NaNs one key above all others */
 
 /* ---- attributes ---- */
 const tn_attr *call_attr(const tn_call *, const char *name); /* NULL: not given */
@@ -53,6 +55,21 @@ typedef struct Chars {
 void chars_add(tn_call *, Chars *, const void *p, uint64_t n);
 void chars_free(tn_call *, Chars *);
 /* A string tensor of `count` strings that lie one behind the other in text; end[i] is where string i stops. */
-bool val_strings_of(tn_call *, tenon_value *, int32_t rank, const int64_t *dim, const tenon_str *); /* copies the text */
 void *op_temp(tn_call *, uint64_t bytes, uint64_t *size); /* NULL: no memory, said so; tn_free(model, p, *size) */
 bool val_strings(tn_call *, tenon_value *, int32_t rank, const int64_t *dim, const Chars *text, const uint64_t *end);
+
+/* ---- results of any element type, filled in any order ---- */
+typedef struct Fill {
+  tn_tensor t; /* data: the result's memory; of strings an array that fill_end copies, unless the op failed */
+  uint32_t k;
+  uint64_t size;
+} Fill;
+void *fill_start(tn_call *, Fill *, uint32_t k, int32_t dtype, int32_t rank, const int64_t *dim); /* its data; NULL: failed, no end */
+void fill_end(tn_call *, Fill *);
+
+/* ---- a tensor as rows along an axis ---- */
+typedef struct Cut {
+  int32_t axis;
+  int64_t outer, n, inner; /* elements before, along, after the axis */
+} Cut;
+bool cut_at(tn_call *, const tn_tensor *, int64_t axis, Cut *); /* false: there is no such axis, or elements are less than bytes */

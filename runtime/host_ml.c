@@ -18,36 +18,19 @@ static List list(const tn_call *c, const char *strings, const char *ints, const 
   l.t.dim[0] = a->n;
   return l;
 }
-/* Result 0, element by element, from a tensor of another numeric type or of strings. */
-typedef struct Put {
-  tn_tensor to; /* strings: data is an array of tenon_str in temporary memory */
-  uint64_t size;
-} Put;
-static bool put_start(tn_call *c, Put *p, int32_t dtype, int32_t rank, const int64_t *dim) {
-  p->to = (tn_tensor){.dtype = dtype, .rank = rank};
-  if (rank) memcpy(p->to.dim, dim, (size_t)rank * 8);
-  if (dtype == TN_STR) p->to.data = op_temp(c, (uint64_t)tensor_size(&p->to) * sizeof(tenon_str), &p->size);
-  else p->to.data = op_out(c, 0, dtype, rank, dim);
-  return p->to.data;
-}
-static void put(Put *p, int64_t at, const tn_tensor *from, int64_t i) {
-  void *to = p->to.data;
-  switch (p->to.dtype) {
+/* An element of a result, from a tensor of another numeric type or of strings. */
+static void put(Fill *f, int64_t at, const tn_tensor *from, int64_t i) {
+  void *to = f->t.data;
+  switch (f->t.dtype) {
   case TN_STR: ((tenon_str *)to)[at] = ((const tenon_str *)from->data)[i]; break;
   case TN_F32: ((float *)to)[at] = (float)tensor_f64(from, i); break;
   case TN_F64: ((double *)to)[at] = tensor_f64(from, i); break;
   default: {
     int64_t v = tensor_i64(from, i);
-    uint64_t e = tn_dtypes[p->to.dtype].stored / 8u;
+    uint64_t e = tn_dtypes[f->t.dtype].stored / 8u;
     memcpy((char *)to + (uint64_t)at * e, &v, e);
   }
   }
-}
-static void put_end(tn_call *c, Put *p) {
-  tenon_value v;
-  if (p->to.dtype != TN_STR) return;
-  if (val_strings_of(c, &v, p->to.rank, p->to.dim, p->to.data)) op_out_val(c, 0, &v);
-  tn_free(c->f->run->m, p->to.data, p->size);
 }
 static int32_t result_dtype(const tn_call *c, int32_t dflt) { return c->out[0].t ? c->out[0].t->dtype : dflt; }
 
@@ -55,7 +38,7 @@ static int32_t result_dtype(const tn_call *c, int32_t dflt) { return c->out[0].t
 static void encode(tn_call *c, const tn_tensor *x, List keys, List values, const tn_tensor *dflt) {
   Keys k, in;
   Table t;
-  Put out;
+  Fill out;
   int64_t *temp[2];
   uint64_t size[2];
   int32_t dtype = values.t.dtype == TN_STR ? TN_STR : result_dtype(c, values.t.dtype == TN_F64 ? TN_F32 : values.t.dtype);
@@ -63,12 +46,12 @@ static void encode(tn_call *c, const tn_tensor *x, List keys, List values, const
     return tn_op_fail(c, "%lld keys, but %lld values", (long long)keys.t.dim[0], (long long)values.t.dim[0]);
   if ((keys.t.dtype == TN_STR) != (x->dtype == TN_STR)) return tn_op_fail(c, "the keys are not of the input's type");
   if (!table_keys(c, &keys.t, &k, &temp[0], &size[0]) || !table_keys(c, x, &in, &temp[1], &size[1]) || !table_new(c, &t, k)) return;
-  if (put_start(c, &out, dtype, x->rank, x->dim)) {
+  if (fill_start(c, &out, 0, dtype, x->rank, x->dim)) {
     for (int64_t i = 0; i < in.n; i++) {
       int64_t at = table_find(&t, &in, i, 1);
       put(&out, i, at < 0 ? dflt : &values.t, at < 0 ? 0 : at);
     }
-    put_end(c, &out);
+    fill_end(c, &out);
   }
   table_free(c, &t);
   tn_free(c->f->run->m, temp[0], size[0]), tn_free(c->f->run->m, temp[1], size[1]);
@@ -119,7 +102,7 @@ void tn_op_one_hot_encoder(tn_call *c) {
   if (!keys.t.data || x.rank == TN_MAX_RANK) return tn_op_fail(c, "there are no categories of the input's type, or too many dimensions");
   if (!table_keys(c, &keys.t, &k, &temp[0], &size[0]) || !table_new(c, &t, k)) return;
   tn_tensor whole = x;
-  bool floats = x.dtype == TN_F32 || x.dtype == TN_F64;
+  bool floats = tensor_is_float(&x);
   if (!table_keys(c, &whole, &in, &temp[1], &size[1])) return table_free(c, &t);
   for (int64_t i = 0; floats && i < in.n; i++) temp[1][i] = tensor_i64(&x, i); /* categories are integers */
   memcpy(dim, x.dim, sizeof dim), dim[x.rank] = cats = keys.t.dim[0];
@@ -159,7 +142,7 @@ void tn_op_zip_map(tn_call *c) {
   int64_t rows = x.rank == 2 ? x.dim[0] : 1, n = x.rank ? x.dim[x.rank - 1] : 1;
   if (x.rank > 2 || !labels.t.data || labels.t.dim[0] != n)
     return tn_op_fail(c, "%lld columns, but %lld class labels", (long long)n, (long long)labels.t.dim[0]);
-  bool ok = labels.t.dtype == TN_STR ? val_strings_of(c, &keys, 1, &n, labels.t.data) : val_of_tensor(c, &keys, &labels.t);
+  bool ok = val_of_tensor(c, &keys, &labels.t);
   if (!ok || !val_items(c, &seq, TENON_SEQUENCE, (uint64_t)rows)) return;
   uint64_t bytes = tn_bytes(x.dtype, (uint64_t)n);
   for (int64_t r = 0; r < rows && ok; r++) {
@@ -179,7 +162,7 @@ void tn_op_dict_vectorizer(tn_call *c) {
   tn_tensor keys, t;
   Keys k, in;
   Table table;
-  Put out;
+  Fill out;
   int64_t *temp[2], at, dim[2] = {1, words.t.dim[0]};
   uint64_t size[2];
   if (!m) return;
@@ -192,22 +175,22 @@ void tn_op_dict_vectorizer(tn_call *c) {
   tn_tensor blank = {dtype == TN_STR ? (void *)&none : &zero, dtype == TN_STR ? TN_STR : TN_I64, 0, {0}};
   if (!table_keys(c, &keys, &k, &temp[0], &size[0]) || !table_keys(c, &words.t, &in, &temp[1], &size[1]) || !table_new(c, &table, k))
     return;
-  if (put_start(c, &out, dtype, 2, dim)) {
+  if (fill_start(c, &out, 0, dtype, 2, dim)) {
     for (int64_t i = 0; i < in.n; i++) {
       int64_t found = table_find(&table, &in, i, 1);
       if (found >= 0 && map_value(m, found, &t, &at)) put(&out, i, &t, at);
       else put(&out, i, &blank, 0);
     }
-    put_end(c, &out);
+    fill_end(c, &out);
   }
   table_free(c, &table);
   tn_free(c->f->run->m, temp[0], size[0]), tn_free(c->f->run->m, temp[1], size[1]);
 }
 
 /* CastMap: the values in the order of their keys, or each at the place its key names. */
-static bool cast_value(tn_call *c, Put *out, int64_t at, const tn_tensor *t, int64_t i, Chars *text, uint64_t *end) {
+static bool cast_value(tn_call *c, Fill *out, int64_t at, const tn_tensor *t, int64_t i, Chars *text, uint64_t *end) {
   char buf[32];
-  if (out->to.dtype == TN_STR) {
+  if (out->t.dtype == TN_STR) {
     if (t->dtype == TN_STR) {
       tenon_str s = ((const tenon_str *)t->data)[i];
       chars_add(c, text, s.data, s.len);
@@ -220,7 +203,7 @@ static bool cast_value(tn_call *c, Put *out, int64_t at, const tn_tensor *t, int
   }
   double v = 0;
   int64_t x = 0;
-  bool big = false, is_int = out->to.dtype == TN_I64;
+  bool big = false, is_int = out->t.dtype == TN_I64;
   if (t->dtype != TN_STR) return put(out, at, t, i), true;
   tenon_str s = ((const tenon_str *)t->data)[i];
   if (is_int ? !number_parse_int(s, &x, &big) || big : !number_parse(s, 24, &v))
@@ -256,10 +239,10 @@ void tn_op_cast_map(tn_call *c) {
   uint64_t size;
   int64_t *which = op_temp(c, (uint64_t)n * 16, &size);
   uint64_t *end = (uint64_t *)which + n;
-  Put out = {{.dtype = dtype}, 0};
+  Fill out = {.t = {.dtype = dtype}};
   Chars text = {0};
   if (!which) return;
-  bool ok = cast_order(c, &keys, sparse, n, which) && (dtype == TN_STR || put_start(c, &out, dtype, 2, dim));
+  bool ok = cast_order(c, &keys, sparse, n, which) && (dtype == TN_STR || fill_start(c, &out, 0, dtype, 2, dim));
   for (int64_t j = 0; j < n && ok; j++) {
     tn_tensor none = {&zero, TN_I64, 0, {0}};
     if (which[j] >= 0 && map_value(m, which[j], &t, &at)) ok = cast_value(c, &out, j, &t, at, &text, end);

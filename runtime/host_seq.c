@@ -19,7 +19,7 @@ void tn_op_constant(tn_call *c) {
   const tn_attr *a = call_attr(c, "value");
   tenon_value v;
   if (!a) return tn_op_fail(c, "has no value");
-  if (a->t->dtype == TN_STR ? val_strings_of(c, &v, a->t->rank, a->t->dim, a->t->data) : val_of_tensor(c, &v, a->t)) op_out_val(c, 0, &v);
+  if (val_of_tensor(c, &v, a->t)) op_out_val(c, 0, &v);
 }
 
 /* ---- sequences ---- */
@@ -86,27 +86,16 @@ void tn_op_sequence_length(tn_call *c) {
 }
 
 /* ---- tensors cut and joined along an axis: pieces are runs of bytes ---- */
-typedef struct Cut {
-  int64_t outer, n, inner; /* elements before, along, after the axis */
-} Cut;
-static bool cut_at(tn_call *c, const tn_tensor *t, int64_t axis, Cut *k) {
-  if (axis < 0) axis += t->rank;
-  if (axis < 0 || axis >= t->rank) return tn_op_fail(c, "axis %lld does not exist", (long long)axis), false;
-  *k = (Cut){1, t->dim[axis], 1};
-  for (int32_t a = 0; a < axis; a++) k->outer *= t->dim[a];
-  for (int32_t a = (int32_t)axis + 1; a < t->rank; a++) k->inner *= t->dim[a];
-  if (tn_dtypes[t->dtype].stored >= 8) return true;
-  return tn_op_fail(c, "%s tensors cannot be cut here", tn_dtypes[t->dtype].name), false;
-}
 /* Rows from..from+n of the axis, as a value of its own. */
 static bool slice(tn_call *c, const tn_tensor *t, const Cut *k, int64_t from, int64_t n, int32_t rank, const int64_t *dim, tenon_value *v) {
-  uint64_t e = tn_dtypes[t->dtype].stored / 8u, run = (uint64_t)(n * k->inner) * e, size, bytes = (uint64_t)k->outer * run;
-  char *to = op_temp(c, bytes, &size);
+  uint64_t e = tn_dtypes[t->dtype].stored / 8u, run = (uint64_t)(n * k->inner) * e, size;
+  char *to = op_temp(c, (uint64_t)k->outer * run, &size);
   if (!to) return false;
   for (int64_t o = 0; o < k->outer && run; o++)
     memcpy(to + (uint64_t)o * run, (const char *)t->data + (uint64_t)((o * k->n + from) * k->inner) * e, run);
-  bool ok = t->dtype == TN_STR ? val_strings_of(c, v, rank, dim, (const tenon_str *)(void *)to) : val_tensor(c, v, t->dtype, rank, dim, 0);
-  if (ok && t->dtype != TN_STR && bytes) memcpy(v->t.data, to, bytes);
+  tn_tensor piece = {to, t->dtype, rank, {0}};
+  if (rank) memcpy(piece.dim, dim, (size_t)rank * 8);
+  bool ok = val_of_tensor(c, v, &piece);
   tn_free(c->f->run->m, to, size);
   return ok;
 }
@@ -139,16 +128,15 @@ void tn_op_split_to_sequence(tn_call *c) {
   Cut k;
   Lengths l;
   tenon_value v;
-  int64_t axis = call_int(c, "axis", 0), dim[TN_MAX_RANK], from = 0;
-  if (!op_in(c, 0, &t) || !cut_at(c, &t, axis, &k) || !lengths(c, k.n, &l)) return;
-  axis += axis < 0 ? t.rank : 0;
+  int64_t dim[TN_MAX_RANK], from = 0;
+  if (!op_in(c, 0, &t) || !cut_at(c, &t, call_int(c, "axis", 0), &k) || !lengths(c, k.n, &l)) return;
   bool squeeze = !op_has(c, 1) && !call_int(c, "keepdims", 1);
   if (!val_items(c, &v, TENON_SEQUENCE, (uint64_t)l.n)) return;
   for (int64_t i = 0; i < l.n; i++) {
     int64_t n = l.each ? (from + l.each <= k.n ? l.each : k.n - from) : tensor_i64(&l.t, i);
     int32_t rank = 0;
     for (int32_t a = 0; a < t.rank; a++)
-      if (a != axis || !squeeze) dim[rank++] = a == axis ? n : t.dim[a];
+      if (a != k.axis || !squeeze) dim[rank++] = a == k.axis ? n : t.dim[a];
     if (!slice(c, &t, &k, from, n, rank, dim, &v.item[i])) return val_drop(c, &v);
     from += n;
   }
@@ -177,7 +165,7 @@ static bool joined_dims(tn_call *c, const tenon_value *s, int64_t axis, bool fre
   r->dim[axis] = sum;
   return true;
 }
-static void join(const tenon_value *s, const tn_tensor *r, int64_t axis, bool fresh, char *to) {
+static void join(const tenon_value *s, const tn_tensor *r, int64_t axis, char *to) {
   uint64_t e = tn_dtypes[r->dtype].stored / 8u, pitch = e, at = 0, outer = 1;
   for (int32_t a = r->rank - 1; a >= axis; a--) pitch *= (uint64_t)r->dim[a];
   for (int32_t a = 0; a < axis; a++) outer *= (uint64_t)r->dim[a];
@@ -187,7 +175,7 @@ static void join(const tenon_value *s, const tn_tensor *r, int64_t axis, bool fr
     uint64_t run = e;
     for (int32_t a = t.rank - 1; a >= axis; a--) run *= (uint64_t)t.dim[a];
     for (uint64_t o = 0; o < outer && run; o++) memcpy(to + o * pitch + at, (const char *)t.data + o * run, run);
-    (void)fresh, at += run;
+    at += run;
   }
 }
 void tn_op_concat_from_sequence(tn_call *c) {
@@ -200,18 +188,10 @@ void tn_op_concat_from_sequence(tn_call *c) {
   if (!joined_dims(c, s, axis, fresh, &r)) return;
   if (axis < 0) axis += r.rank;
   if (tn_dtypes[r.dtype].stored < 8) return tn_op_fail(c, "%s tensors cannot be joined here", tn_dtypes[r.dtype].name);
-  if (r.dtype != TN_STR) {
-    char *to = op_out(c, 0, r.dtype, r.rank, r.dim);
-    if (to) join(s, &r, axis, fresh, to);
-    return;
-  }
-  uint64_t size;
-  tenon_value v;
-  char *to = op_temp(c, (uint64_t)tensor_size(&r) * sizeof(tenon_str), &size);
-  if (!to) return;
-  join(s, &r, axis, fresh, to);
-  if (val_strings_of(c, &v, r.rank, r.dim, (const tenon_str *)(void *)to)) op_out_val(c, 0, &v);
-  tn_free(c->f->run->m, to, size);
+  Fill f;
+  if (!fill_start(c, &f, 0, r.dtype, r.rank, r.dim)) return;
+  join(s, &r, axis, f.t.data);
+  fill_end(c, &f);
 }
 
 /* ---- optionals ---- */

@@ -99,20 +99,15 @@ tn_op tn_op_string_pick;
 void tn_op_string_pick(tn_call *c) {
   const tn_attr *first = call_attr(c, "strings");
   tn_tensor index;
-  tenon_value v;
-  uint64_t size;
+  Fill f;
   if (!op_in(c, 0, &index)) return tn_op_fail(c, "there is no index");
-  int64_t n = tensor_size(&index);
-  tenon_str *s = op_temp(c, (uint64_t)n * sizeof *s, &size);
-  for (int64_t i = 0; s && i < n; i++) {
-    int64_t at = tensor_i64(&index, i);
-    if (source_at(c, first, at, &s[i])) continue;
-    tn_op_fail(c, "index %lld is out of range", (long long)at);
-    return tn_free(c->f->run->m, s, size);
-  }
+  tenon_str *s = fill_start(c, &f, 0, TN_STR, index.rank, index.dim);
   if (!s) return;
-  if (val_strings_of(c, &v, index.rank, index.dim, s)) op_out_val(c, 0, &v);
-  tn_free(c->f->run->m, s, size);
+  for (int64_t i = 0, n = tensor_size(&index); i < n && !tn_stop(c->f); i++) {
+    int64_t at = tensor_i64(&index, i);
+    if (!source_at(c, first, at, &s[i])) tn_op_fail(c, "index %lld is out of range", (long long)at);
+  }
+  fill_end(c, &f);
 }
 
 /* ---- StringNormalizer ---- */

@@ -2,13 +2,6 @@
 #include "host_table.h"
 #include <string.h>
 
-int64_t table_float_key(double v) { /* NaNs are one key, zeros too */
-  int64_t k;
-  if (v != v) return INT64_MAX;
-  if (v == 0) return 0;
-  memcpy(&k, &v, 8);
-  return k;
-}
 static uint64_t hash_bytes(uint64_t h, const char *p, uint64_t n) { /* FNV-1a, then mixed */
   for (uint64_t i = 0; i < n; i++) h = (h ^ (unsigned char)p[i]) * 0x100000001b3u;
   h ^= h >> 29;
@@ -56,8 +49,8 @@ bool table_keys(tn_call *c, const tn_tensor *t, Keys *k, int64_t **temp, uint64_
   *k = (Keys){.n = tensor_size(t), .width = 1};
   if (t->dtype == TN_STR) return k->s = t->data, true;
   if (!(*temp = op_temp(c, (uint64_t)k->n * 8, size))) return false;
-  bool is_float = t->dtype == TN_F32 || t->dtype == TN_F64 || t->dtype == TN_F16 || t->dtype == TN_BF16;
-  for (int64_t i = 0; i < k->n; i++) (*temp)[i] = is_float ? table_float_key(tensor_f64(t, i)) : tensor_i64(t, i);
+  bool is_float = tensor_is_float(t);
+  for (int64_t i = 0; i < k->n; i++) (*temp)[i] = is_float ? float_key(tensor_f64(t, i)) : tensor_i64(t, i);
   k->v = *temp;
   return true;
 }

@@ -16,6 +16,5 @@ bool table_new(tn_call *, Table *, Keys);
 void table_free(tn_call *, Table *);
 /* The first key equal to the elements at..at + step * (width - 1) of `in`, or -1. */
 int64_t table_find(const Table *, const Keys *in, int64_t at, int64_t step);
-int64_t table_float_key(double v);
 /* t's elements as Keys of width 1; numbers are converted into memory of *temp (tn_free(.., *size)), NULL for strings. */
 bool table_keys(tn_call *, const tn_tensor *t, Keys *, int64_t **temp, uint64_t *size);

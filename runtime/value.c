@@ -79,17 +79,22 @@ static bool set_root(tenon_model *m, tenon_value **slot, tenon_value *v) {
   return true;
 }
 
-/* ---- copying in what the caller owns ---- */
-static uint64_t count_of(const DLTensor *t) {
-  uint64_t n = 1;
-  for (int32_t a = 0; a < t->ndim; a++) n *= (uint64_t)t->shape[a];
+/* ---- copying ---- */
+int64_t tensor_size(const tn_tensor *t) {
+  int64_t n = 1;
+  for (int32_t a = 0; a < t->rank; a++) n *= t->dim[a];
   return n;
 }
-static bool import_strings(tenon_model *m, const tenon_value *from, tenon_value *to) {
-  uint64_t n = count_of(&from->t), chars = 0;
-  const tenon_str *s = (const void *)((const char *)from->t.data + from->t.byte_offset);
+void tensor_of_val(const tenon_value *v, tn_tensor *t) {
+  t->data = (char *)v->t.data + v->t.byte_offset;
+  t->dtype = tn_dtype_of(v->t.dtype), t->rank = v->t.ndim;
+  for (int32_t a = 0; a < t->rank; a++) t->dim[a] = v->t.shape[a];
+}
+static bool copy_strings(tenon_model *m, const tn_tensor *from, tenon_value *to) {
+  uint64_t n = (uint64_t)tensor_size(from), chars = 0;
+  const tenon_str *s = from->data;
   for (uint64_t i = 0; i < n; i++) chars += s[i].len;
-  if (!make_tensor(m, to, TN_STR, from->t.ndim, from->t.shape, chars)) return false;
+  if (!make_tensor(m, to, TN_STR, from->rank, from->dim, chars)) return false;
   tenon_str *out = to->t.data;
   char *p = (char *)to->t.data + n * sizeof *out;
   for (uint64_t i = 0; i < n; p += s[i].len, i++) {
@@ -98,15 +103,19 @@ static bool import_strings(tenon_model *m, const tenon_value *from, tenon_value 
   }
   return true;
 }
+static bool copy_tensor(tenon_model *m, const tn_tensor *from, tenon_value *to) {
+  if (from->dtype == TN_STR) return copy_strings(m, from, to);
+  if (!make_tensor(m, to, from->dtype, from->rank, from->dim, 0)) return false;
+  if (to->need) memcpy(to->t.data, from->data, to->need);
+  return true;
+}
 static bool import(tenon_model *m, const tenon_value *from, tenon_value *to) {
   *to = (tenon_value){.kind = from->kind};
   if (from->kind == TENON_ABSENT) return true;
   if (from->kind == TENON_TENSOR) {
-    int32_t dtype = tn_dtype_of(from->t.dtype);
-    if (dtype == TN_STR) return import_strings(m, from, to);
-    if (!make_tensor(m, to, dtype, from->t.ndim, from->t.shape, 0)) return false;
-    if (to->need) memcpy(to->t.data, (const char *)from->t.data + from->t.byte_offset, to->need);
-    return true;
+    tn_tensor t;
+    tensor_of_val(from, &t);
+    return copy_tensor(m, &t, to);
   }
   if (!make_items(m, to, from->kind, from->n)) return false;
   for (uint64_t i = 0; i < from->n; i++)
@@ -137,13 +146,4 @@ bool val_tensor(tn_call *c, tenon_value *v, int32_t dtype, int32_t rank, const i
 bool val_items(tn_call *c, tenon_value *v, uint32_t kind, uint64_t n) { return made(c, make_items(c->f->run->m, v, kind, n)); }
 void val_drop(tn_call *c, tenon_value *v) { (void)c, drop(v); }
 bool val_set(tn_call *c, tenon_value **slot, tenon_value *v) { return made(c, set_root(c->f->run->m, slot, v)); }
-void tensor_of_val(const tenon_value *v, tn_tensor *t) {
-  t->data = (char *)v->t.data + v->t.byte_offset;
-  t->dtype = tn_dtype_of(v->t.dtype), t->rank = v->t.ndim;
-  for (int32_t a = 0; a < t->rank; a++) t->dim[a] = v->t.shape[a];
-}
-bool val_of_tensor(tn_call *c, tenon_value *v, const tn_tensor *t) {
-  if (!val_tensor(c, v, t->dtype, t->rank, t->dim, 0)) return false;
-  if (v->need) memcpy(v->t.data, t->data, v->need);
-  return true;
-}
+bool val_of_tensor(tn_call *c, tenon_value *v, const tn_tensor *t) { return made(c, copy_tensor(c->f->run->m, t, v)); }
