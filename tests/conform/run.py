@@ -34,7 +34,7 @@ def arguments():
     p.add_argument("--build", default=ROOT / "build", type=Path, help="where tenon is [build]")
     p.add_argument("--suite", type=Path, help="the suite as files [BUILD/conform/suite, written when missing]")
     p.add_argument("--jobs", "-j", type=int, default=len(os.sched_getaffinity(0)))
-    p.add_argument("--timeout", type=float, help="seconds a test may take [60; cuda 180]")
+    p.add_argument("--timeout", type=float, help="seconds a test may take [llvm 60, else 180]")
     p.add_argument("--failures", type=Path, help="[BUILD/conform/failures-BACKEND.txt]")
     p.add_argument("--option", action="append", default=[], help="a further option for tenon; repeatable")
     p.add_argument("--docs", action="store_true", help="write docs/ops.md")
@@ -45,7 +45,7 @@ def arguments():
     p.add_argument("--failed", action="store_true", help="only tests that failed in the last whole run; its results are brought up to date")
     p.add_argument("--every", type=int, default=1, help="only every so many of the tests chosen")
     args = p.parse_args()
-    args.timeout = args.timeout or (180 if args.backend == "cuda" else 60)  # VGG19 takes half a minute of a quiet machine
+    args.timeout = args.timeout or (60 if args.backend == "llvm" else 180)  # VGG19: a quarter or half a minute of a quiet machine
     return args
 
 
