@@ -5,21 +5,40 @@
 #include <math.h>
 #include <string.h>
 
-enum { SIZE = 1024 };
-static FTree *table[SIZE];
+static FTree **table; // with chains; its size is a power of two, as small weights become constants here by the thousand
+static size_t size;
 static int count;
 static void reset(void) {
-  memset(table, 0, sizeof table);
+  table = NULL;
+  size = 0;
   count = 0;
+}
+
+static FTree **bucket(const FTree *t) {
+  uint64_t c;
+  memcpy(&c, &t->c, sizeof c);
+  uint64_t h = (uint64_t)t->op * 31 + t->f64 + (uintptr_t)t->i / 16 + (uintptr_t)t->a / 16 * 3 + (uintptr_t)t->b / 16 * 7;
+  h = (h ^ c) * 0x9e3779b97f4a7c15u;
+  return &table[(h >> 32) & (size - 1)];
+}
+
+static void grow_table(void) {
+  FTree **old = table;
+  size_t n = size;
+  size = n ? n * 4 : 1024;
+  table = NEWN(FTree *, size);
+  for (size_t i = 0; i < n; i++)
+    for (FTree *p = old[i], *next; p; p = next) {
+      FTree **s = bucket(p);
+      next = p->chain;
+      p->chain = *s, *s = p;
+    }
 }
 
 static FTree *intern(FTree t) {
   at_reset(reset);
-  uint64_t c;
-  memcpy(&c, &t.c, sizeof c);
-  uint64_t h =
-      (uint64_t)t.op * 31 + t.f64 + c * 0x9e3779b97f4a7c15u + (uintptr_t)t.i / 16 + (uintptr_t)t.a / 16 * 3 + (uintptr_t)t.b / 16 * 7;
-  FTree **s = &table[(h ^ h >> 33) % SIZE];
+  if ((size_t)count >= size) grow_table();
+  FTree **s = bucket(&t);
   for (FTree *p = *s; p; p = p->chain)
     if (p->op == t.op && p->f64 == t.f64 && memcmp(&p->c, &t.c, sizeof t.c) == 0 && p->i == t.i && p->a == t.a && p->b == t.b) return p;
   FTree *p = NEW(FTree);

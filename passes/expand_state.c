@@ -117,6 +117,7 @@ void expand_stft(const B *b) {
   Value *x = in(b, 0), *step = vec1(b, in(b, 1)), *window = in(b, 2);
   Value *n = in(b, 3) ? vec1(b, in(b, 3)) : window ? dim_of(b, window, 0) : NULL;
   if (!n) cannot(b, "neither window nor frame_length is given");
+  if (value_rank(x) == 2) x = unsqueeze(b, x, INTS(2)); // a real signal without its last dim of 1, as PyTorch writes it
   Value *frames = add(b, quo(b, sub(b, dim_of(b, x, 1), n), step), int1(b, 1));
   Value *first = mul(b, unsqueeze(b, count_up(b, frames), INTS(1)), step);
   Value *f = gather(b, x, add(b, first, count_up(b, n)), 1); // [B,F,n,1|2]

@@ -200,7 +200,9 @@ static bool row_normalised(Value *v, int depth) {
   for (int i = 0; i < n->nin; i++) {
     Value *x = n->in[i];
     if (!x || !x->def) continue;
-    if (x->def->op->family == FAMILY_FOLD && x->type->rank == v->type->rank && ix_is(x->type->dim[x->type->rank - 1], 1)) return true;
+    if (x->def->op->family == FAMILY_FOLD && x->type->rank > 0 && x->type->rank == v->type->rank &&
+        ix_is(x->type->dim[x->type->rank - 1], 1))
+      return true;
     if (inlines(x->def) && row_normalised(x, depth - 1)) return true;
   }
   return false;
@@ -209,6 +211,14 @@ static bool has_rows(const Group *g) {
   for (int m = 0; m < g->nmember; m++)
     if (g->member[m]->def->op->family == FAMILY_FOLD) return true;
   return false;
+}
+// Does every row of the group have its own of these elements? What several rows share (a bias of all batches) is not their kernel's work.
+static bool of_each_row(const Group *g, IExpr *const *idx, int rank) {
+  for (int m = 0; m < g->nmember; m++) {
+    Value *v = g->member[m];
+    if (v->def->op->family == FAMILY_FOLD && !all_in(vinfo(v)->var, v->type->rank, idx, rank)) return false;
+  }
+  return true;
 }
 // Is a contraction among what this elementwise value is made of? Then it is that contraction's epilogue.
 static bool over_contraction(const Value *v, int depth) {
@@ -363,6 +373,7 @@ static void decide(Lower *L, Value *v) {
     Value *root = root_of(r.group);
     bool outer = r.plain && r.ntuple == 1 && nvars(r.idx, v->type->rank) < nvars(vinfo(root)->var, root->type->rank);
     if (r.ntuple == 1 && r.nowner == 1 && !outer) return make_inline(L, v);
+    if (scheduled && r.plain && r.ntuple == 1 && !of_each_row(r.group, r.idx, v->type->rank)) return make_root(L, v);
     return r.ntuple == 1 && r.plain && !full(r.group) && (!outer || has_rows(r.group) || reads_fold(v, 3)) ? make_temp(L, v, &r)
                                                                                                            : make_root(L, v);
   }

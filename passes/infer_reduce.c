@@ -13,6 +13,16 @@ static IExpr *fold_two(OpId op, IExpr *a, IExpr *b) {
   }
 }
 
+static FTree *float_two(OpId op, bool f64, FTree *a, FTree *b) {
+  switch (op) {
+  case OP_ReduceSum: return ft_op(FT_ADD, f64, a, b);
+  case OP_ReduceMax: return ft_op(FT_MAX, f64, a, b);
+  case OP_ReduceMin: return ft_op(FT_MIN, f64, a, b);
+  case OP_ReduceProd: return ft_op(FT_MUL, f64, a, b);
+  default: return NULL;
+  }
+}
+
 typedef struct Folding {
   Node *n;
   IExpr *r;
@@ -28,10 +38,22 @@ static void fold_all(void *u) {
   f->r = count == 1 && !fold_two(f->n->op->id, r, r) ? NULL : r;
 }
 
-// A whole value vector: `TopK k = ReduceMin(300, n)`.
+enum { TREES_MAX = 64 }; // a longer vector is a tensor of weights, not of sizes
+
+static void reduce_trees(Node *n) {
+  Elems x, r = {.n = 1, .f = NEWN(FTree *, 1)};
+  OpId op = n->op->id;
+  if (!elems_of(n->in[0], &x) || !x.f || x.n < 1 || x.n > TREES_MAX || !float_two(op, false, x.f[0], x.f[0])) return;
+  r.f[0] = x.f[0];
+  for (int i = 1; i < x.n; i++) r.f[0] = float_two(op, dtype_in(n, 0) == DT_F64, r.f[0], x.f[x.splat ? 0 : i]);
+  out_elems(n, 0, r);
+}
+
+// A whole value vector: `TopK k = ReduceMin(300, n)`; sizes as floats: `max of the images' heights`.
 static void reduce_elems(Node *n) {
   Folding f = {n, NULL};
   DType d = dtype_in(n, 0);
+  if (node_out(n, 0) && (d == DT_F32 || d == DT_F64)) reduce_trees(n);
   if (!node_out(n, 0) || (d != DT_I32 && d != DT_I64) || !ix_try(fold_all, &f) || !f.r) return;
   IExpr **e = NEWN(IExpr *, 1);
   e[0] = f.r;

@@ -103,7 +103,8 @@ static FTree *float_binary(const Node *n, bool f64, FTree *a, FTree *b) {
   case OP_Div: return ft_op(FT_DIV, f64, a, b);
   case OP_Max: return ft_op(FT_MAX, f64, a, b);
   case OP_Min: return ft_op(FT_MIN, f64, a, b);
-  case OP_Pow: return !ft_is_const(b, &k) ? NULL : k == 1 ? a : k == 2 ? ft_op(FT_MUL, f64, a, a) : NULL;
+  case OP_Pow:
+    return !ft_is_const(b, &k) ? NULL : k == 1 ? a : k == 2 ? ft_op(FT_MUL, f64, a, a) : k == 0.5 ? ft_op(FT_SQRT, f64, a, NULL) : NULL;
   default: return NULL;
   }
 }

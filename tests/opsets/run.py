@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""run.py TENON - ops of old opsets and a few others that ONNX Runtime cannot judge, compiled and run, against numpy. One function per rule of frontend/upgrade_*.c."""
+"""run.py TENON - ops of old opsets and a few others that ONNX Runtime cannot judge, compiled and run, against numpy; and forms that exporters write. One function per rule of frontend/upgrade_*.c."""
 import subprocess
 import sys
 import tempfile
@@ -146,6 +146,38 @@ def scan8():
 
 
 scan8()
+
+
+
+# ---- forms that exporters write ----
+INT64 = TensorProto.INT64
+image = x(1, 2, 3, 4)
+# sizes that go through floats: the largest of the images' heights, the root of a count of patches
+case(17, [("Shape", ["a"], ["s"], dict(start=2)), ("Cast", ["s"], ["f"], dict(to=1)), ("ReduceMax", ["f"], ["m"], dict(keepdims=0)),
+          ("Cast", ["m"], ["k"], dict(to=INT64)), ("Unsqueeze", ["k", "zero"], ["kv"], {}), ("Concat", ["kv", "six"], ["to"], dict(axis=0)),
+          ("Reshape", ["a", "to"], ["y0"], {})], dict(a=image), [image.reshape(4, 6)], zero=np.array([0]), six=np.array([6]))
+case(17, [("Pow", ["four", "half"], ["r"], {}), ("Cast", ["r"], ["k"], dict(to=INT64)), ("Unsqueeze", ["k", "zero"], ["kv"], {}),
+          ("Concat", ["kv", "kv", "six"], ["to"], dict(axis=0)), ("Reshape", ["a", "to"], ["y0"], {})], dict(a=image), [image.reshape(2, 2, 6)],
+     zero=np.array([0]), six=np.array([6]), four=np.array(4, F), half=np.array(0.5, F))
+# a size that infer does not know but fold does: what is made of it must be folded from its number, not from its symbol
+case(17, [("Exp", ["e"], ["f"], {}), ("Cast", ["f"], ["k"], dict(to=INT64)), ("Cast", ["k"], ["g"], dict(to=1)), ("Cast", ["g"], ["h"], dict(to=INT64)),
+          ("Concat", ["z", "h", "z", "h"], ["pads"], dict(axis=0)), ("Pad", ["a", "pads"], ["y0"], {})], dict(a=x(2, 3)),
+     [np.pad(x(2, 3), [(0, 0), (3, 3)])], e=np.array([1.2], F), z=np.array([0]))
+# a signal without its last dim of 1
+signal, window = np.sin(x(2, 40)), np.hanning(16).astype(F)
+frames = np.stack([signal[:, t:t + 16] for t in range(0, 25, 8)], 1) * window
+spectrum = np.fft.rfft(frames)
+case(17, [("STFT", ["a", "hop", "w"], ["y0"], dict(onesided=1))], dict(a=signal), [np.stack([spectrum.real, spectrum.imag], -1).astype(F)],
+     hop=np.array(8), w=window)
+# attention whose bias is computed, and the same for all windows
+q, k, v, t = (np.sin(x(*shape)) for shape in ((6, 2, 8, 4), (6, 2, 4, 8), (6, 2, 8, 4), (2, 8, 8)))
+scores = q @ k + 1 / (1 + np.exp(-t))
+p = np.exp(scores - scores.max(-1, keepdims=True))
+case(17, [("MatMul", ["q", "k"], ["s"], {}), ("Sigmoid", ["t"], ["b"], {}), ("Add", ["s", "b"], ["u"], {}), ("Softmax", ["u"], ["p"], {}),
+          ("MatMul", ["p", "v"], ["y0"], {})], dict(q=q, k=k, v=v, t=t), [p / p.sum(-1, keepdims=True) @ v])
+# a matrix over the product of two of its maxima
+case(17, [("ReduceMax", ["a"], ["m"], dict(keepdims=0)), ("ReduceMax", ["b"], ["o"], dict(keepdims=0)), ("Mul", ["m", "o"], ["s"], {}),
+          ("Div", ["a", "s"], ["d"], {}), ("MatMul", ["d", "b"], ["y0"], {})], dict(a=q, b=k), [q / (q.max() * k.max()) @ k])
 
 
 def main(tenon):
