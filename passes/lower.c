@@ -175,10 +175,16 @@ int lower_site(Lower *L, const Node *n, const char *text, IExpr *lo, IExpr *hi) 
 
 void lower_begin(Lower *L, const char *name) {
   L->k = kernel_new(sym_fmt("k%d_%s", L->serial, name));
-  L->serial++, L->narg = 0, L->nmemo = 0, L->nguard = 0;
+  L->serial++, L->narg = 0, L->nmemo = 0, L->nguard = 0, L->part = NULL;
 }
 static Buf *param(Lower *L, Value *v, BufKind kind) {
   VInfo *i = vinfo(v);
+  int rank = v->type->rank;
+  IExpr *dim[MAX_RANK];
+  memcpy(dim, v->type->dim, sizeof dim);
+  if (is_complex(v) && rank == MAX_RANK)
+    fail(EXIT_UNSUPPORTED, "lower.complex", L->node ? node_where(L->node) : NOWHERE, "a complex tensor of rank %d", rank);
+  if (is_complex(v)) dim[rank++] = ix(2);
   HBuf *h = lower_value(L, v);
   Buf *b = kernel_buf(L->k,
                       sym_fmt("%s%d",
@@ -186,7 +192,7 @@ static Buf *param(Lower *L, Value *v, BufKind kind) {
                               : kind == BUF_CONST ? "w"
                                                   : "x",
                               L->narg),
-                      kind, v->type->dtype, v->type->rank, v->type->dim);
+                      kind, is_complex(v) ? dtypes[v->type->dtype].reg : v->type->dtype, rank, dim);
   PUSH(L->arg, L->narg, L->carg, h);
   i->buf = b, i->kernel = L->serial;
   return b;
@@ -267,15 +273,18 @@ static Ex *emit_fold(Lower *L, Value *v, IExpr **ax, int nax, IExpr **dim, Ex **
 static void emit_member(Lower *L, Value *v) {
   VInfo *i = vinfo(v);
   int rank = v->type->rank;
-  IExpr *ax[MAX_AXES], *dim[MAX_AXES];
+  IExpr *ax[MAX_AXES], *dim[MAX_AXES], *at[MAX_RANK + 1];
   int nax = axes_of(i, rank, ax, dim);
+  memcpy(at, i->var, sizeof i->var);
+  L->part = NULL;
+  if (is_complex(v)) at[rank] = ax[nax] = L->part = ix_var(sym("part"), ix(2)), dim[nax++] = ix(2);
   static const uint8_t spatial[MAX_AXES];
   Ex *acc = NULL, *val;
   L->node = v->def;
   if (v->def->op->family == FAMILY_FOLD || v->def->op->family == FAMILY_FOLDN) val = emit_fold(L, v, ax, nax, dim, &acc);
   else val = elems_known(v) ? pull(L, v, i->var) : pull_elem_node(L, v->def, v->out, i->var);
   if (i->where == RES_ROOT) {
-    kernel_stage(L->k, sym_fmt("out%d", L->k->nstage), C_SET, lower_out(L, v), nax, ax, spatial, i->var, val);
+    kernel_stage(L->k, sym_fmt("out%d", L->k->nstage), C_SET, lower_out(L, v), nax, ax, spatial, at, val);
   } else if (val == acc) { // the accumulator itself serves
     i->buf = acc->buf, i->kernel = L->serial;
   } else {

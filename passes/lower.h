@@ -58,7 +58,11 @@ struct Group {
   int nstage; // that scheduling may make of them, at most
 };
 
+// A complex tensor is one of its parts with a further axis: real and imaginary part. Kernels move the parts and do not compute with them.
+static inline bool is_complex(const Value *v) { return v->type->dtype == DT_C64 || v->type->dtype == DT_C128; }
+
 struct Lower {
+  IExpr *part; // which part of complex elements is read; NULL where the result is not complex
   Program *prog;
   const Options *opt;
   HStmt ***tail; // where the next host statement goes

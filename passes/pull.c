@@ -67,7 +67,13 @@ static Ex *constant_element(Value *v, int64_t i) {
   return ex_i(r, tensor_int(v->data, i));
 }
 
-static Ex *load_guarded(Lower *L, Buf *b, IExpr *const *idx) {
+// Element idx of v, whose rank is n in b; of a complex one the part that is wanted.
+static Ex *load_guarded(Lower *L, Value *v, Buf *b, int n, IExpr *const *idx) {
+  IExpr *at[MAX_RANK + 1] = {0};
+  memcpy(at, idx, (size_t)n * sizeof *at);
+  at[n] = L->part, idx = at;
+  if (is_complex(v) && !L->part)
+    fail(EXIT_UNSUPPORTED, "lower.complex", L->node ? node_where(L->node) : NOWHERE, "a kernel only moves complex numbers");
   Ex *e = ex_load(b, idx);
   if (!L->nguard) return e;
   IExpr **p = NEWN(IExpr *, L->nguard + e->npred);
@@ -109,9 +115,9 @@ Ex *pull(Lower *L, Value *v, IExpr *const *idx) {
     int n = 0;
     for (int d = 0; d < rank; d++)
       if (!ix_is(i->var[d], 0)) at[n++] = idx[d];
-    return load_guarded(L, lower_in(L, v), at);
+    return load_guarded(L, v, lower_in(L, v), n, at);
   }
-  if (v->data || !v->def || i->where == RES_ROOT) return load_guarded(L, lower_in(L, v), idx);
+  if (v->data || !v->def || i->where == RES_ROOT) return load_guarded(L, v, lower_in(L, v), rank, idx);
   const struct Memo *known = find_memo(L, v, idx, rank, NULL, false);
   if (known) return known->e;
   Node *outer = L->node;

@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 
 from matrix import case as case_room  # noqa: E402
 
-GROUPS = ["elementwise", "reduce", "views", "index", "nn"]
+GROUPS = ["elementwise", "reduce", "views", "index", "nn", "others"]
 PACK = 24  # cases in one model
 
 
