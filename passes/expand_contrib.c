@@ -76,19 +76,30 @@ void expand_bias_softmax(const B *b) {
   give(b, 0, reshape(b, softmax(b, finish(f), 1, false, NULL, false), shape_of(b, x)));
 }
 
-void expand_ms_swiglu(const B *b) {
-  Value *x = in(b, 0), *y = in(b, 1);
+void expand_ms_swiglu(const B *b) { // without `up`, gate and up lie in one tensor
   double limit = attr_float(b->at, "limit");
-  if (!y) cannot(b, "gate and value in one tensor: their order is not documented");
-  DType dt = dtype(x);
-  x = wide(b, x);
-  y = wide(b, y);
+  DType dt = dtype(in(b, 0));
+  Value *part[2] = {wide(b, in(b, 0)), in(b, 1) ? wide(b, in(b, 1)) : NULL};
+  if (!part[1]) split(b, part[0], rank_of(part[0]) - 1, 2, part);
+  Value *x = part[0], *y = part[1];
   if (limit > 0) {
     x = op2(b, OP_Min, x, num_like(b, x, limit));
     y = op3(b, OP_Clip, y, num_like(b, y, -limit), num_like(b, y, limit));
   }
   Value *gate = mul(b, x, sigmoid(b, mul(b, x, num_like(b, x, attr_float(b->at, "activation_alpha")))));
+  if (attr_int(b->at, "round_activation")) gate = wide(b, cast(b, gate, dt));
   give(b, 0, cast(b, mul(b, gate, add(b, y, num_like(b, y, attr_float(b->at, "activation_beta")))), dt));
+}
+
+void expand_torch_embedding(const B *b) { give(b, 0, gather(b, in(b, 0), in(b, 1), 0)); } // padding_idx is a matter of gradients
+
+// x cos + x_rot sin, for q and k; the angles are shared by the heads
+void expand_gemma_rotary_embedding(const B *b) {
+  Value *angle = unsqueeze(b, in(b, 0), INTS(1)), *c = op1(b, OP_Cos, angle), *s = op1(b, OP_Sin, angle);
+  for (int i = 0; i < 2; i++) {
+    Value *x = in(b, 1 + 2 * i);
+    give(b, i, add(b, mul(b, x, cast(b, c, dtype(x))), mul(b, in(b, 2 + 2 * i), cast(b, s, dtype(x)))));
+  }
 }
 
 void expand_is_all_finite(const B *b) {

@@ -209,3 +209,14 @@ void shape_ngram_hash_mapping(Node *n) {
   out_sig(n, 0, dims(3, x.d[0], x.d[1], ix(back * attr_int(n, "n_head_per_ngram"))));
   out_sig(n, 1, dims(2, x.d[0], ix(back)));
 }
+
+void shape_gemma_rotary_embedding(Node *n) {
+  out_sig(n, 0, dims_of(n->in[1]));
+  out_sig(n, 1, dims_of(n->in[3]));
+}
+
+void shape_torch_embedding(Node *n) {
+  Dims x = dims_of(n->in[1]);
+  insert_dim(&x, x.rank, dim_in(n, 0, 1));
+  out_sig(n, 0, x);
+}

@@ -334,14 +334,15 @@ static void load_elements(Lower *L, const Graph *g, const Node *n) {
   }
 }
 // What a requirement says in symbols that somebody sets: one that infer found equal to others has gone from all types, and where it named
-// an input's dim, that very equality is checked when the inputs are.
+// an input's dim, that very equality is checked when the inputs are; where a result's, by the kernels that find its size.
+static bool kernels_size(const Node *n) { return n && n->op->family == FAMILY_NEST; } // and lower_size checks it
 static IExpr *successor(Atom *a, void *u) {
   (void)u;
   if (a->kind != ATOM_SYM || a->def || a->bound) return NULL;
   for (int i = 0; i < inferred.nloaded; i++)
     if (inferred.loaded[i].sym == a) return NULL;
   for (int i = 0; i < inferred.nfresh; i++)
-    if (inferred.fresh[i].sym == a) return NULL;
+    if (inferred.fresh[i].sym == a && !kernels_size(inferred.fresh[i].value->def)) return NULL;
   IExpr *e = ix_resolve(ix_atom(a));
   return e == ix_atom(a) ? NULL : e;
 }

@@ -3,7 +3,7 @@
 
   contrib.py OUT [--variants N] [--only REGEX]      writes cases in the form of dump.py; then: run.py --suite OUT
 
-Cases by hand are here, random ones in contrib_random.py (N of each operator). Dims of the inputs are symbolic where a case names them.
+Cases by hand are here, random ones in contrib_random.py (against ONNX Runtime) and contrib_reference.py (against numpy), N of each operator. Dims of the inputs are symbolic where a case names them.
 """
 import argparse
 import json
@@ -19,6 +19,7 @@ from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
 import contrib_random
+import contrib_reference  # noqa: F401 - registers its generators
 
 MS, ML = "com.microsoft", "ai.onnx.ml"
 rng = np.random.default_rng(7)
