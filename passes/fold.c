@@ -15,8 +15,9 @@ static Axes axes_of_node(Lower *L, Node *n) {
   for (int d = 0; d < rank; d++) a.reduced[d] = ix(spatial && d >= 2);
   if (spatial) return a;
   Value *in = node_in(n, 1);
-  int64_t count = 0;
-  if (in && !ix_const(in->type->dim[0], &count))
+  int64_t count = in && in->type->rank == 0; // a lone axis without a dim
+  if (in) at_most_rank(L, in, 1);
+  if (in && !count && !ix_const(in->type->dim[0], &count))
     fail(EXIT_UNSUPPORTED, "lower.axes", node_where(n), "the number of axes must be known when the model is compiled");
   for (int d = 0; d < rank; d++) {
     if (!count) a.reduced[d] = ix(!attr_int(n, "noop_with_empty_axes"));

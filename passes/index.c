@@ -21,11 +21,18 @@ static IExpr *named(IExpr *e) {
 // [axis a is d], where negative axes count from the end.
 IExpr *is_axis(IExpr *a, int d, int rank) { return named(ix_add(ix_eq(a, ix(d)), ix_eq(a, ix(d - rank)))); }
 
+void at_most_rank(const Lower *L, const Value *v, int rank) {
+  if (rank_of(v) > rank)
+    fail(EXIT_INVALID, "lower.operand", L->node ? node_where(L->node) : NOWHERE, "operand '%s' has rank %d, where at most %d is meant",
+         v->name ? v->name : "?", rank_of(v), rank);
+}
+
 // Element i of an integer operand as an index expression in lo..hi: exact when known, else loaded (and clamped) at run time.
 IExpr *operand_index(Lower *L, Value *v, IExpr *i, int64_t lo, int64_t hi) {
   int64_t k;
   if (v->data && ix_const(i, &k)) return ix(tensor_int(v->data, k));
   IExpr *at[1] = {i};
+  at_most_rank(L, v, 1);
   Ex *e = pull(L, v, at);
   if (e->op == S_IX) return e->ix[0];
   if (e->op == S_CONST) return ix(e->i);
@@ -119,8 +126,8 @@ Ex *index_slice(Lower *L, Node *n, int out, IExpr *const *idx) {
   int64_t k;
   IExpr *at[MAX_RANK];
   memcpy(at, idx, (size_t)rank * sizeof *idx);
-  count = ix_const(dim(n->in[1], 0), &k) ? (int)k : 0;
-  for (int i = 0; i < count; i++) { // axes that only the run knows: each one may be meant
+  count = rank_of(n->in[1]) == 0 ? 1 : ix_const(dim(n->in[1], 0), &k) ? (int)k : 0; // starts without a dim: one
+  for (int i = 0; i < count; i++) {                                                 // axes that only the run knows: each one may be meant
     IExpr *a = node_in(n, 3) ? pull_scalar_index(L, n->in[3], i) : ix(i);
     for (int d = 0; d < rank; d++) {
       IExpr *meant = is_axis(a, d, rank);

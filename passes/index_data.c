@@ -93,6 +93,7 @@ Ex *index_size(Lower *L, Node *n, int out, IExpr *const *idx) {
 Ex *index_range(Lower *L, Node *n, int out, IExpr *const *idx) {
   (void)out;
   IExpr *none[1] = {ix(0)};
+  for (int i = 0; i < 3; i++) at_most_rank(L, n->in[i], 1);
   Ex *start = pull(L, n->in[0], none), *step = pull(L, n->in[2], none);
   if (start->op == S_IX && (step->op == S_IX || step->op == S_CONST))
     return ex_ix(start->type, ix_add(start->ix[0], ix_mul(idx[0], step->op == S_IX ? step->ix[0] : ix(step->i))));

@@ -66,6 +66,7 @@ void nest_cum(Lower *L, Node *n) {
   IExpr *a = lower_scalar(L, n->in[1], 0, -rank, rank - 1);
   int64_t k;
   if (ix_const(a, &k)) {
+    if (k < -rank || k >= rank) fail(EXIT_INVALID, "lower.axis", node_where(n), "axis %lld of a value of rank %d", (long long)k, rank);
     cum_nest(L, n, (int)(k < 0 ? k + rank : k), NULL);
     return;
   }

@@ -240,6 +240,8 @@ def chain(depth):
 case("trees_deep", "TreeEnsembleRegressor", [f32(33, 3)], 1, ML, dims={0: ("N", 3)}, n_targets=1, **chain(60))
 
 
+case("space_to_depth_dynamic", "SpaceToDepth", [f32(2, 3, 4, 6)], domain="", dims={0: ("N", "C", "H", "W")}, blocksize=2)
+case("depth_to_space_dynamic", "DepthToSpace", [f32(2, 8, 2, 3)], domain="", dims={0: ("N", "C", "H", "W")}, blocksize=2, mode="CRD")
 MANY = 200  # more operands than one kernel reads
 case("concat_many", "Concat", [f32(2, 1 + i % 3) for i in range(MANY)], domain="", axis=1)
 case("sum_many", "Sum", [f32(3, 5) for _ in range(MANY)], domain="")

@@ -728,6 +728,39 @@ def many_names(d):
     return model(graph(nodes + [node("Neg", ["prefix_2999"], ["y"])]))
 
 
+# ---- operands of a rank that is not meant ----
+def with_integers(op, dims, others=(), inits=()):
+    ins = [info("x", ("N", 3)), info("i", dims, I64)]
+    return model(graph([node(op, ["x", "i", *others], ["y"])], ins=ins, outs=[info("y", ("A", "B"))], inits=inits))
+
+
+@case
+def slice_from_scalar(d):
+    return with_integers("Slice", (), ["end"], [tensor("end", [1], I64, struct.pack("<q", 2))])
+
+
+@case
+def reduce_over_scalar(d):
+    return with_integers("ReduceSum", ())
+
+
+@case
+def pad_by_matrix(d):
+    return with_integers("Pad", (1, 1))
+
+
+@case
+def range_of_matrices(d):
+    ins = [info(n, (1, 1), I64) for n in "abc"]
+    return model(graph([node("Range", ["a", "b", "c"], ["y"])], ins=ins, outs=[info("y", ("A",), I64)]))
+
+
+@case
+def cumsum_beyond_rank(d):
+    axis = tensor("axis", [], I64, struct.pack("<q", 2))
+    return model(graph([node("CumSum", ["x", "axis"], ["y"])], inits=[axis]))
+
+
 # ---- things that are no files ----
 @case
 def input_fifo(d):
