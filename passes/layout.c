@@ -38,7 +38,8 @@ static bool pointwise_conv(const Kernel *k, const Buf *b) { // reads [n, c, h, w
 static bool candidate(const HBuf *b, int lanes) {
   int64_t c;
   if (b->place != PLACE_ARENA || b->lay || b->type->kind != TYPE_TENSOR) return false;
-  if (b->type->dtype != DT_F32 && b->type->dtype != DT_U8 && b->type->dtype != DT_I8) return false;
+  DType t = b->type->dtype;
+  if (t != DT_F32 && t != DT_I32 && t != DT_U8 && t != DT_I8) return false; // what convolutions read and write
   if (b->type->rank < 4 || b->type->rank > 5 || !ix_const(b->type->dim[1], &c)) return false;
   return c >= lanes;
 }

@@ -15,7 +15,7 @@ typedef struct Contraction {
   IExpr *outer[MAX_AXES], *red[MAX_AXES];
   int nouter, nred;
   bool grouped; // no axis belongs to the columns alone (depthwise): vectors along a batch axis
-  bool dot;     // bytes, four steps of the reduce axis at a time
+  IExpr *words; // bytes: the reduce axis of which four steps are one word; NULL: none
 } Contraction;
 
 bool stage_is_contraction(const Stage *s) {
@@ -35,17 +35,6 @@ Ex *only_load(Ex *e) {
     e = e->a[0];
   }
   return e;
-}
-// u8 * s8, both contiguous along one reduce axis of whole words once the columns' constant is packed: what the machine has an instruction
-// for.
-static bool is_dot(const Contraction *c, const Target *t) {
-  const Ex *f = c->far, *n = c->near;
-  int64_t depth;
-  bool affine, bytes = f->op == S_LOAD && n->op == S_LOAD && !f->npred && !f->cond && !n->npred && !n->cond &&
-                       ((f->buf->dtype == DT_U8 && n->buf->dtype == DT_I8) || (f->buf->dtype == DT_I8 && n->buf->dtype == DT_U8));
-  if (!t->vnni || !bytes || c->grouped || c->nred != 1 || c->upd->out->dtype != DT_I32 || n->buf->kind != BUF_CONST || f->buf->lay)
-    return false;
-  return ix_const(ix_var_of(c->red[0])->a, &depth) && depth % 4 == 0 && load_stride(f, c->red[0], &affine) == 1 && affine;
 }
 // Makes v the vector axis: which operand is read in vectors, which is broadcast, which axis gives the rows. False: v does not serve.
 static bool choose_columns(Contraction *c, IExpr *v, IExpr *const *ax, int n) {
@@ -139,13 +128,30 @@ static Tile best_tile(const Target *t, const Contraction *c) {
 
 /* ---- operands ---- */
 // The order in which the columns' operand is walked: <n / panel, k.., n % panel>.
-// A reduce axis that the rows' operand stores in blocks keeps them: <n / panel, c / 16, k.., c % 16, n % panel>. For dots the words of four
-// steps come last: <n / panel, k / 4, n % panel, k % 4>.
+// A reduce axis that the rows' operand stores in blocks keeps them: <n / panel, c / 16, k.., c % 16, n % panel>.
+// Words of four steps come last: <n / panel, k / 4, n % panel, k % 4>, <n / panel, c / 16, k.., c % 16 / 4, n % panel, c % 4>.
 static int64_t block_of(const Contraction *c, const IExpr *red) {
   Ex *l = only_load(c->far);
   if (!l || !l->buf->lay || l->buf->kind == BUF_TEMP) return 0;
   const Layout *y = l->buf->lay;
   return y->mod[y->n - 1] && l->ix[y->axis[y->n - 1]] == red ? y->mod[y->n - 1] : 0;
+}
+static int64_t block_or_word(const Contraction *c, const IExpr *red) {
+  int64_t b = block_of(c, red);
+  return !b && red == c->words ? 4 : b;
+}
+// u8 * s8 with weights that are packed: the reduce axis along which the rows lie in whole words, for which the machine has an instruction.
+static IExpr *word_axis(const Contraction *c, const Target *t) {
+  const Ex *f = c->far, *n = c->near;
+  bool loads = f->op == S_LOAD && n->op == S_LOAD && !f->cond && !n->npred && !n->cond && n->buf->kind == BUF_CONST;
+  bool bytes = loads && ((f->buf->dtype == DT_U8 && n->buf->dtype == DT_I8) || (f->buf->dtype == DT_I8 && n->buf->dtype == DT_U8));
+  if (!t->vnni || !bytes || c->grouped || c->upd->out->dtype != DT_I32) return NULL;
+  for (int i = 0; i < c->nred; i++) {
+    int64_t e = extent_or(c->red[i], 1), b = block_of(c, c->red[i]);
+    bool affine, next = load_stride(f, c->red[i], &affine) == 1 && affine;
+    if (b ? b % 4 == 0 && e % b == 0 : !f->buf->lay && next && e % 4 == 0) return c->red[i];
+  }
+  return NULL;
 }
 static const Layout *panel_layout(const Contraction *c, int64_t panel) {
   Layout *y = NEW(Layout);
@@ -166,13 +172,14 @@ static const Layout *panel_layout(const Contraction *c, int64_t panel) {
   for (int i = 0; i < c->nred; i++)
     for (int d = 0; d < l->buf->rank; d++)
       if (d != dv && !used[d] && ix_has(l->ix[d], ix_var_of(c->red[i]))) {
-        int64_t b = l->ix[d] != c->red[i] ? 0 : c->dot ? 4 : block_of(c, c->red[i]);
+        int64_t b = l->ix[d] != c->red[i] ? 0 : block_or_word(c, c->red[i]);
         PART(d, b ? b : 1, 0), used[d] = true;
         if (b) inner = d, block = b;
       }
-  if (inner >= 0 && !c->dot) PART(inner, 1, block);
+  if (inner >= 0 && !c->words) PART(inner, 1, block);
+  if (inner >= 0 && c->words && block > 4) PART(inner, 4, block / 4);
   PART(dv, 1, panel);
-  if (inner >= 0 && c->dot) PART(inner, 1, block);
+  if (inner >= 0 && c->words) PART(inner, 1, 4);
 #undef PART
   return y;
 }
@@ -275,7 +282,7 @@ bool sched_contraction(Sched *s) {
   Contraction c = {0};
   if (!analyse(k, &c, s->t->lanes)) return false;
   if (!k->sched) k->sched = NEW(Schedule);
-  c.dot = is_dot(&c, s->t) && read_once(k, c.near_load->buf);
+  c.words = read_once(k, c.near_load->buf) ? word_axis(&c, s->t) : NULL;
   Tile tile = best_tile(s->t, &c);
   int64_t lanes = s->t->lanes, panel = tile.nv * lanes;
   if (c.near_load->buf->kind == BUF_CONST && read_once(k, c.near_load->buf)) c.near_load->buf->lay = panel_layout(&c, panel);
@@ -307,13 +314,16 @@ bool sched_contraction(Sched *s) {
     int64_t b = block_of(&c, c.red[i]), e = extent_or(c.red[i], 0);
     if (b) {
       const char *n = sched_axis(s, c.red[i], e % b ? fmt("%d,4 rest %d", (int)b, (int)(e % b)) : fmt("%d,4", (int)b));
-      put(&red, "%s.0 ", n), put(&inner, "%s.1 %s.2 unroll ", n, n);
+      put(&red, "%s.0 ", n);
+      if (c.words == c.red[i]) put(&inner, "%s.1 ", n), word = fmt(" %s.2 dot", n);
+      else put(&inner, "%s.1 %s.2 unroll ", n, n);
       continue;
     }
     bool unroll = c.grouped && extent_or(c.red[i], 99) <= 7;
-    const char *n = sched_axis(s, c.red[i], c.dot ? "4" : "");
-    put(&red, "%s%s %s", n, c.dot ? ".0" : "", unroll ? "unroll " : "");
-    if (c.dot) word = fmt(" %s.1 dot", n);
+    bool words = c.words == c.red[i];
+    const char *n = sched_axis(s, c.red[i], words ? "4" : "");
+    put(&red, "%s%s %s", n, words ? ".0" : "", unroll ? "unroll " : "");
+    if (words) word = fmt(" %s.1 dot", n);
   }
   put(&red, "%s", inner.p);
   Stage *last = k->stage[k->nstage - 1];

@@ -66,6 +66,7 @@ static Rule *rule_of(OpId op) {
   case OP_DFT: return simplify_dft;
   case OP_MatMulInteger:
   case OP_ConvInteger: return simplify_integer_product;
+  case OP_Conv: return simplify_quantized_conv;
   default: return NULL;
   }
 }
