@@ -72,6 +72,7 @@ step golden golden
 [ -f tests/hostile/run.py ] && step hostile $python tests/hostile/run.py "$build/tenon" check
 step samples samples
 step gradient $python tests/conform/gradient.py "$build/tenon"
+step quantized $python tests/conform/quantized.py "$build/tenon"
 step opsets $python tests/opsets/run.py "$build/tenon"
 step images $python tests/images.py "$build/tenon"
 step contrib contrib

@@ -66,7 +66,8 @@ static Rule *rule_of(OpId op) {
   case OP_DFT: return simplify_dft;
   case OP_MatMulInteger:
   case OP_ConvInteger: return simplify_integer_product;
-  case OP_Conv: return simplify_quantized_conv;
+  case OP_Conv:
+  case OP_MatMul: return simplify_quantized_product;
   default: return NULL;
   }
 }

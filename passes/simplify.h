@@ -22,7 +22,7 @@ Rule simplify_conv_transpose;
 /* ---- simplify_dft.c ---- */
 Rule simplify_dft;
 /* ---- simplify_integer.c ---- */
-Rule simplify_integer_product, simplify_quantized_conv;
+Rule simplify_integer_product, simplify_quantized_product;
 /* ---- simplify_weights.c ---- */
 Rule weights_mul, weights_add;
 bool simplify_if(Node *); // inlines the branch of an If with a known condition

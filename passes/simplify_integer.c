@@ -94,26 +94,30 @@ static Value *dot_product(const B *b, Value *x, Value *w, Value *xz, Value *wz, 
   return sub(b, p, mul(b, reshape_to(b, cast(b, xz, DT_I32), 0, NULL), filter ? along(b, sums, 1, 4) : sums));
 }
 
-/* ---- a convolution between DequantizeLinear and QuantizeLinear ---- */
-// Conv(sx (x - zx), sw (w - zw)) = sx sw ConvInteger(x, w, zx, zw): what was quantised is multiplied as integers.
-static Node *dequantized(const Value *v) { // per tensor, or per result channel
+/* ---- a product between DequantizeLinear and QuantizeLinear ---- */
+static Node *dequantized(const Value *v) { // by constants
   Node *n = v ? v->def : NULL;
   if (!n || n->op->id != OP_DequantizeLinear || !is_byte(n->in[0]) || dtype(n->out[0]) != DT_F32) return NULL;
   return is_const(n->in[1]) && (!node_in(n, 2) || is_const(n->in[2])) ? n : NULL;
 }
 static bool per_tensor(const Node *n) { return tensor_count(n->in[1]->data) == 1; }
-static bool per_filter(const Node *n, const Tensor *w) {
-  return per_tensor(n) || (value_rank(n->in[1]) == 1 && attr_int(n, "axis") == 0 && n->in[1]->data->dim[0] == w->dim[0]);
+static bool per_column(const Node *n, const Tensor *w, int axis) {
+  int64_t at = attr_int(n, "axis");
+  return per_tensor(n) || (value_rank(n->in[1]) == 1 && (at < 0 ? at + w->rank : at) == axis && n->in[1]->data->dim[0] == w->dim[axis]);
 }
-Value *simplify_quantized_conv(const B *b) {
+// sx (x - zx) times sw (w - zw) is sx sw times the integers' product: what was quantised is multiplied as it is. Conv, MatMul.
+Value *simplify_quantized_product(const B *b) {
+  bool filter = b->at->op->id == OP_Conv;
   Node *x = dequantized(in(b, 0)), *w = dequantized(in(b, 1));
-  if (!may_reassociate() || !x || !w || !per_tensor(x) || !is_const(w->in[0]) || !per_filter(w, w->in[0]->data)) return NULL;
-  Value *xz = node_in(x, 2), *wz = node_in(w, 2), *sums;
-  if (!dots(b, x->in[0], w->in[0], xz, true) || !signed_weights(b, w->in[0]->data, wz ? wz->data : NULL, true, &sums)) return NULL;
-  Value *y = cast(b, dot_product(b, x->in[0], w->in[0], xz, wz, true), DT_F32);
+  if (!may_reassociate() || !x || !w || !per_tensor(x) || !is_const(w->in[0]) || value_rank(x->in[0]) < 2) return NULL;
+  const Tensor *t = w->in[0]->data;
+  Value *xz = node_in(x, 2), *wz = node_in(w, 2);
+  if (t->rank < 2 || !per_column(w, t, filter ? 0 : 1) || !dots(b, x->in[0], w->in[0], xz, filter)) return NULL;
+  Value *p = dot_product(b, x->in[0], w->in[0], xz, wz, filter);
+  if (!p) return NULL;
   Value *scale = mul(b, reshape_to(b, x->in[1], 0, NULL), per_tensor(w) ? reshape_to(b, w->in[1], INTS(1)) : w->in[1]);
-  y = mul(b, y, along(b, scale, 1, 4));
-  return in(b, 2) ? add(b, y, along(b, in(b, 2), 1, 4)) : y;
+  p = mul(b, cast(b, p, DT_F32), filter ? along(b, scale, 1, 4) : scale);
+  return in(b, 2) ? add(b, p, along(b, in(b, 2), 1, 4)) : p;
 }
 
 Value *simplify_integer_product(const B *b) {

@@ -4,9 +4,7 @@
 
 /* ---- dot ---- */
 
-static bool byte_load(const Ex *e) {
-  return e->op == S_LOAD && !e->npred && !e->cond && (e->buf->dtype == DT_U8 || e->buf->dtype == DT_I8);
-}
+static bool byte_load(const Ex *e) { return e->op == S_LOAD && !e->cond && (e->buf->dtype == DT_U8 || e->buf->dtype == DT_I8); }
 static bool steps_by_one(const Ex *e, Atom *var) {
   bool affine = true;
   return ix_coef(bind(buf_phys(e->buf, e->ix)), var, &affine) == 1 && affine;
@@ -62,6 +60,17 @@ static V dot_words(V acc, V a, bool sa, V b, bool sb) {
   return intrin(fmt("llvm.x86.avx512.vpdpbusd.%d", n * 32), 0, NULL, 3, sa ? (V[]){acc, b, a} : (V[]){acc, a, b});
 }
 
+// Where the loops around are unrolled, predicates are decided: 1 all hold, -1 one does not (what is read is 0), 0 only the run knows.
+static int decided(const Ex *load) {
+  int all = 1;
+  for (int i = 0; i < load->npred; i++) {
+    IExpr *p = bind(load->pred[i]);
+    if (ix_upper(p) < 0) return -1;
+    if (!ix_prove_ge0(p)) all = 0;
+  }
+  return all;
+}
+
 bool emit_dot(Tree *t) {
   Tree *s = t->body;
   Atom *var = ix_var_of(t->var);
@@ -72,6 +81,12 @@ bool emit_dot(Tree *t) {
   scope_open();
   bind_const(var, 0);
   new_epoch();
+  int a = decided(m->a[0]), b = decided(m->a[1]);
+  if (a != 1 || b != 1) {
+    unbind(var);
+    scope_close();
+    return a < 0 || b < 0;
+  }
   IExpr *off = bind(buf_phys(s->buf, s->ix));
   V acc = load_cell(s->buf, off, NULL), w[2];
   for (int i = 0; i < 2; i++) w[i] = load_words(m->a[i]->buf, bind(buf_phys(m->a[i]->buf, m->a[i]->ix)));

@@ -3,7 +3,7 @@
 //   ; pass NAME [option ..]      then the input graph, then a line `; ---`, then all that the pass must leave
 //
 // A graph pass runs after bind and infer; lower, schedule, dedup and memory run at the end of the whole pipeline. Options: -O0,
-// dim=NAME=LO..HI, math=default (else strict). What the text says is also evaluated: the input by the plainest pipeline (no optional pass,
+// dim=NAME=LO..HI, math=default (else strict), target=NAME (else x86-64-v4). What the text says is also evaluated: the input by the plainest pipeline (no optional pass,
 // no schedule) and the output, by the interpreter, on random tensors; so a wrongly blessed file fails. --bless writes what came out as what
 // is expected. Each file runs in a child.
 #include "codegen/codegen.h"
@@ -36,6 +36,7 @@ static Text slurp(const char *path) {
 static void option(Case *c, const char *word) {
   if (!strcmp(word, "-O0")) c->o.opt = 0;
   else if (!strcmp(word, "math=default")) c->o.math = MATH_DEFAULT;
+  else if (!strncmp(word, "target=", 7) && target_find(word + 7)) c->o.target = target_find(word + 7);
   else if (!strncmp(word, "dim=", 4)) {
     const char *eq = strrchr(word, '=');
     char *end;
