@@ -48,6 +48,10 @@ golden() {
   "$build/golden" "${files[@]}"
 }
 samples() { bash samples/test.sh "$build" "$python"; }
+selections() { # NonZero, TopK, Unique, NonMaxSuppression on random data against ONNX Runtime
+  $python tests/conform/selections.py "$build/selections" && $python tests/conform/run.py --build "$build" --suite "$build/selections" --jobs "$jobs" --backend eval --failures "$build/log/selections-failures.txt" &&
+    $python tests/conform/run.py --build "$build" --suite "$build/selections" --jobs "$jobs" --failures "$build/log/selections-failures.txt" '_([1357]|[0-9]+_[135])_'
+}
 contrib() { # com.microsoft and ai.onnx.ml operators against ONNX Runtime
   $python tests/conform/contrib.py "$build/contrib" && $python tests/conform/run.py --build "$build" --suite "$build/contrib" --jobs "$jobs" --failures "$build/log/contrib-failures.txt"
 }
@@ -75,6 +79,7 @@ step gradient $python tests/conform/gradient.py "$build/tenon"
 step quantized $python tests/conform/quantized.py "$build/tenon"
 step opsets $python tests/opsets/run.py "$build/tenon"
 step images $python tests/images.py "$build/tenon"
+step selections selections
 step contrib contrib
 step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval

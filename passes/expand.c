@@ -3,6 +3,7 @@
 // Before: infer has run. After: no node of an EXPAND row is left, in the main graph and in every region; what the builders
 // made has types. Named and exporter-decomposed forms become the same nodes here, so lowering knows one form of each.
 #include "passes/expand.h"
+#include "passes/lower.h"
 #include "passes/rewrite.h"
 #include <setjmp.h>
 
@@ -52,7 +53,9 @@ void cannot(const B *b, const char *format, ...) {
 
 bool is_composite(const Node *n) { return builders[n->op->id] != NULL; }
 static Builder *builder_of(const Node *n) {
-  return is_scan_across(n) ? expand_scan_across : is_string_view(n) ? expand_string_view : is_wide(n) ? expand_wide : builders[n->op->id];
+  if (is_scan_across(n)) return expand_scan_across;
+  if (is_string_view(n)) return expand_string_view;
+  return is_wide(n) ? expand_wide : host_function(n) ? NULL : builders[n->op->id];
 }
 
 Node *expand_node(Node *n) {

@@ -129,6 +129,57 @@ void expand_top_k(const B *b) {
   if (wanted(b, 0)) give(b, 0, op2_int(b, OP_GatherElements, x, at, "axis", axis));
 }
 
+/* ---- Unique ---- */
+typedef struct Groups {                            // of equal slices; group g of the sorted slices begins at starts[g]
+  Value *sorted, *is_new, *starts, *index, *count; // index: 0 .. groups-1; count: how many there are
+} Groups;
+static Value *sorted_slices(const B *b, Value *key) { // ascending; keys [n] or [n,m]
+  if (rank_of(key) == 2) return op1(b, OP_OrderRows, key);
+  return squeeze(b, order(b, unsqueeze(b, op1(b, OP_BitwiseNot, key), INTS(0)), dim_of(b, key, 0), NULL, NULL, 0)->out[0], 0);
+}
+static Groups groups_of(const B *b, Value *key) {
+  Value *sorted = sorted_slices(b, key), *i = count_up(b, dim_of(b, key, 0)), *zero = num(b, DT_I64, 0);
+  Value *before = gather(b, sorted, op2(b, OP_Max, sub(b, i, num(b, DT_I64, 1)), zero), 0);
+  Value *differ = op1(b, OP_Not, op2(b, OP_Equal, gather(b, key, sorted, 0), gather(b, key, before, 0)));
+  if (rank_of(key) == 2) differ = cast(b, reduce(b, OP_ReduceSum, cast(b, differ, DT_I32), INTS(1), false), DT_BOOL);
+  Value *is_new = op2(b, OP_Or, op2(b, OP_Equal, i, zero), differ), *starts = positions(b, is_new), *count = dim_of(b, starts, 0);
+  return (Groups){sorted, is_new, starts, count_up(b, count), count};
+}
+static Value *scattered(const B *b, Value *like, Value *to, Value *v) {
+  return finish(start(b, OP_ScatterElements, VALUES(zeros(b, DT_I64, shape_of(b, like)), to, v), 1));
+}
+static Value *group_sizes(const B *b, const Groups *g) {
+  Value *ends = concat(b, 0, 2, (Value *[]){g->starts, dim_of(b, g->sorted, 0)});
+  return sub(b, gather(b, ends, add(b, g->index, num(b, DT_I64, 1)), 0), g->starts);
+}
+void expand_unique(const B *b) {
+  Value *x = in(b, 0), *key;
+  bool slices = attr_has(b->at, "axis");
+  int axis = slices ? (int)attr_int(b->at, "axis") : 0, r = rank_of(x);
+  int64_t perm[MAX_RANK];
+  if (axis < 0) axis += r;
+  if (slices && r > 1) {
+    for (int i = 0; i < r; i++) perm[i] = i == 0 ? axis : i <= axis ? i - 1 : i;
+    Value *front = transpose(b, key_of(b, x), r, perm), *shape = shape_of(b, front);
+    Value *width = op2_int(b, OP_ReduceProd, slice(b, shape, 0, 1, r), int1(b, 0), "keepdims", 1);
+    key = r == 2 ? front : op2_int(b, OP_Reshape, front, join(b, VALUES(slice(b, shape, 0, 0, 1), width)), "allowzero", 1);
+  } else x = flat(b, x), key = key_of(b, x), axis = 0;
+  Groups g = groups_of(b, key);
+  Value *first = gather(b, g.sorted, g.starts, 0), *by = NULL; // by: the groups in the order of their first slices
+  if (!attr_int(b->at, "sorted")) by = sorted_slices(b, first), first = gather(b, first, by, 0);
+  give(b, 0, gather(b, x, first, axis));
+  give(b, 1, first);
+  if (wanted(b, 2)) {
+    Value *group = sub(b, op2(b, OP_CumSum, cast(b, g.is_new, DT_I64), num(b, DT_I64, 0)), num(b, DT_I64, 1));
+    Value *of = scattered(b, g.sorted, g.sorted, group);
+    give(b, 2, by ? gather(b, scattered(b, g.starts, by, g.index), of, 0) : of);
+  }
+  if (wanted(b, 3)) {
+    Value *size = group_sizes(b, &g);
+    give(b, 3, by ? gather(b, size, by, 0) : size);
+  }
+}
+
 /* ---- NonMaxSuppression ---- */
 static Value *edges(const B *b, Value *boxes, bool center) { // [B,5,N]: y0, x0, y1, x1, area
   Value *c[4], *e[5];

@@ -206,6 +206,8 @@ void shape_order(Node *n) {
   out_sig(n, 1, dims(1, s.d[0]));
 }
 
+void shape_order_rows(Node *n) { out_sig(n, 0, dims(1, dim_in(n, 0, 0))); }
+
 void shape_suppress(Node *n) {
   int count;
   IExpr **e, *k = shape_operand(n, 3, &count, &e) && count == 1 ? e[0] : fresh_dim(n, 0, 1, 0, ix_upper(dim_in(n, 1, 1)));

@@ -166,3 +166,78 @@ void nest_order(Lower *L, Node *n) {
   buf[nbuf++] = lower_value(L, n->out[0]), buf[nbuf++] = last;
   lower_text(L, order_text, (int)(sizeof word / sizeof *word), word, nbuf, buf);
 }
+
+/* ---- OrderRows: rows of keys, compared column by column ---- */
+// clang-format off
+// Runs of 1, 2, 4 .. rows are merged; of equal rows the one of the left run comes first.
+static const char rows_text[] = KERNEL(
+kernel k(in key: KEY[N,M], out at: i64[N]) WHERE {
+  alloc list: i64[2,N] arena
+  for i: N { list[0,i] = ix.i64(i) }
+  for once: 1 ordered {
+    alloc width: i64[1] reg
+    alloc side: i32[1] reg
+    alloc edge: i64[3] reg
+    alloc head: i64[2] reg
+    alloc column: i64[1] reg
+    alloc right: i64[1] reg
+    width[0] = 1l
+    side[0] = 0
+    while width[0] < ix.i64(N) {
+      let runs: 0..ROOM = idiv(ix.i64(N) + 2l*width[0] - 1l, 2l*width[0])
+      for p: runs ordered {
+        edge[0] = ix.i64(2*p)*width[0]
+        edge[1] = min(edge[0] + width[0], ix.i64(N))
+        edge[2] = min(edge[0] + 2l*width[0], ix.i64(N))
+        head[0] = edge[0]
+        head[1] = edge[1]
+        let merged: 0..ROOM = edge[2] - edge[0]
+        for o: merged ordered {
+          right[0] = head[0] < edge[1] ? 0l : 1l
+          let both: 0..1 = and(head[0] < edge[1], head[1] < edge[2]) ? 1 : 0
+          for compare: both ordered {
+            column[0] = 0l
+            let from0: 0..1 = side[0]
+            let left: 0..MOST limit N = head[0]
+            let x0: 0..MOST limit N = list[from0,left]
+            let from1: 0..1 = side[0]
+            let mid: 0..MOST limit N = head[1]
+            let y0: 0..MOST limit N = list[from1,mid]
+            let c0: 0..LAST limit M = column[0]
+            while and(column[0] < ix.i64(M), key[x0,c0]{M - 1} == key[y0,c0]{M - 1}) { accum add column[0] <- 1l }
+            let from2: 0..1 = side[0]
+            let left1: 0..MOST limit N = head[0]
+            let x1: 0..MOST limit N = list[from2,left1]
+            let mid1: 0..MOST limit N = head[1]
+            let y1: 0..MOST limit N = list[from2,mid1]
+            let c1: 0..LAST limit M = column[0]
+            right[0] = and(column[0] < ix.i64(M), key[y1,c1]{M - 1} < key[x1,c1]{M - 1}) ? 1l : 0l
+          }
+          let from3: 0..1 = side[0]
+          let cell: 0..MOST limit N = edge[0]
+          let next: 0..MOST limit N = right[0] == 0l ? head[0] : head[1]
+          list[1 - from3,cell + o] = list[from3,next]
+          accum add head[0] <- 1l - right[0]
+          accum add head[1] <- right[0]
+        }
+      }
+      width[0] = 2l*width[0]
+      side[0] = 1 - side[0]
+    }
+    for f: N ordered {
+      let last: 0..1 = side[0]
+      at[f] = list[last,f]
+    }
+  }
+});
+// clang-format on
+void nest_order_rows(Lower *L, Node *n) {
+  IExpr *size = dim(n->in[0], 0), *width = dim(n->in[0], 1);
+  Word word[] = {{.name = "N", .size = size},
+                 {.name = "M", .size = width},
+                 {.name = "KEY", .text = n->in[0]->type->dtype == DT_I64 ? "i64" : "i32"},
+                 {.name = "MOST", .text = number(ix_upper(size) - 1)},
+                 {.name = "ROOM", .text = number(ix_upper(size))},
+                 {.name = "LAST", .text = number(ix_upper(width) - 1)}};
+  lower_text(L, rows_text, (int)(sizeof word / sizeof *word), word, 2, (HBuf *[]){lower_value(L, n->in[0]), lower_value(L, n->out[0])});
+}

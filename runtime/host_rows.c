@@ -1,34 +1,16 @@
-/* host_rows.c - ops that order elements, or whose results are as long as the data says. Every numeric type is compared through one 64-bit
-   integer key, whose order is that of the values: zeros are equal, a NaN is larger than all numbers and equal to other NaNs. */
+/* host_rows.c - Unique of strings: kernels hold none. */
 #include "host.h"
 #include <string.h>
 
-/* ---- keys ---- */
-static bool has_keys(tn_call *c, const tn_tensor *t) {
-  if (t->dtype <= TN_U64 && t->dtype != TN_STR && t->dtype) return true;
-  if (t->dtype == TN_BF16) return true;
-  return tn_op_fail(c, "%s is not supported here", tn_dtypes[t->dtype].name), false;
-}
-static int64_t key_at(const tn_tensor *t, int64_t i) {
-  if (tensor_is_float(t)) return float_key(tensor_f64(t, i));
-  int64_t k = tensor_i64(t, i);
-  return t->dtype == TN_U64 ? (int64_t)((uint64_t)k ^ 1ull << 63) : k;
-}
-
-/* ---- Unique ---- */
 typedef struct Slices { /* n of them along an axis; all elements where there is none */
   tn_tensor t;
   Cut cut;
 } Slices;
 static int compare_elements(const tn_tensor *t, int64_t a, int64_t b) {
-  if (t->dtype == TN_STR) {
-    tenon_str x = ((const tenon_str *)t->data)[a], y = ((const tenon_str *)t->data)[b];
-    uint64_t n = x.len < y.len ? x.len : y.len;
-    int d = n ? memcmp(x.data, y.data, n) : 0;
-    return d ? d : x.len < y.len ? -1 : x.len > y.len;
-  }
-  int64_t x = key_at(t, a), y = key_at(t, b);
-  return x < y ? -1 : x > y;
+  tenon_str x = ((const tenon_str *)t->data)[a], y = ((const tenon_str *)t->data)[b];
+  uint64_t n = x.len < y.len ? x.len : y.len;
+  int d = n ? memcmp(x.data, y.data, n) : 0;
+  return d ? d : x.len < y.len ? -1 : x.len > y.len;
 }
 static int compare(const Slices *s, int64_t a, int64_t b) {
   const Cut *k = &s->cut;
@@ -89,8 +71,9 @@ static void put_i64(tn_call *c, uint32_t k, int64_t n, const int64_t *v) {
 static bool slices_of(tn_call *c, Slices *s) { /* without an axis the elements in a row are the slices */
   const tn_attr *a = call_attr(c, "axis");
   if (!op_in(c, 0, &s->t)) return false;
+  if (s->t.dtype != TN_STR) return tn_op_fail(c, "%s is not supported here", tn_dtypes[s->t.dtype].name), false;
   if (!a) s->t.dim[0] = tensor_size(&s->t), s->t.rank = 1;
-  return cut_at(c, &s->t, a ? a->i : 0, &s->cut) && (s->t.dtype == TN_STR || has_keys(c, &s->t));
+  return cut_at(c, &s->t, a ? a->i : 0, &s->cut);
 }
 tn_op tn_op_unique;
 void tn_op_unique(tn_call *c) {

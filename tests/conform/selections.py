@@ -67,6 +67,15 @@ for i, (batch, classes, n, most, iou, least, center) in enumerate([(1, 1, 1, 1, 
         more.pop()
     add(f"nms_{i}", "NonMaxSuppression", [boxes, scores, *more], center_point_box=center, constant=(2, 3, 4) if i % 2 else ())
 
+# ---- Unique ----
+for i, (shape, axis) in enumerate([((1,), None), ((7,), 0), ((3, 40), None), ((2000,), None), ((0,), None), ((50, 1), 0), ((60, 3), 0), ((5, 30), 1), ((4, 3, 2), -1), ((4, 90, 2), 1), ((0, 3), 0), ((300, 2), 0)]):
+    for by_value in (0, 1):
+        dtype = ("float32", "int64", "float64", "int8")[(i + by_value) % 4]  # the types of ONNX Runtime
+        x = rng.integers(-2 if len(shape) > 1 else -30, 2 if len(shape) > 1 else 30, shape).astype(dtype)
+        add(f"unique_{i}_{by_value}", "Unique", [x], 4, sorted=by_value, **({} if axis is None else {"axis": axis}))
+add("unique_zeros", "Unique", [np.array([0.0, -0.0, 1, -np.inf, np.inf, 1], np.float32)], 4)
+add("unique_strings", "Unique", [np.array(["b", "a", "b", ""], object)], 4, symbolic=False)
+
 
 if __name__ == "__main__":
     contrib.CASES = {k: v for k, v in contrib.CASES.items() if v[3] == ""}

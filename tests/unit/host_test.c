@@ -331,22 +331,22 @@ static void test_numbers(void **state) {
 /* ---- rows ---- */
 static void test_rows(void **state) {
   (void)state;
-  float x[4] = {3, 1, 3, 2};
-  start(), in_tensor(TN_F32, x, 1, DIM(4)), out_tensor(TN_F32, 1), out_tensor(TN_I64, 1), out_tensor(TN_I64, 1), out_tensor(TN_I64, 1);
+  start(), in_strings(1, DIM(4), STR("c", "a", "c", "b")), out_handle(), out_tensor(TN_I64, 1), out_tensor(TN_I64, 1),
+      out_tensor(TN_I64, 1);
   ok(tn_op_unique);
-  expect_tensor(0, 1, DIM(3), ((float[]){1, 2, 3}), 12);
+  expect_strings(0, 1, DIM(3), STR("a", "b", "c"));
   expect_tensor(1, 1, DIM(3), DIM(1, 3, 0), 24);
   expect_tensor(2, 1, DIM(4), DIM(2, 0, 2, 1), 32);
   expect_tensor(3, 1, DIM(3), DIM(1, 1, 2), 24);
-  start(), in_tensor(TN_F32, x, 1, DIM(4)), out_tensor(TN_F32, 1), out_tensor(TN_I64, 1), out_tensor(TN_I64, 1), with_int("sorted", 0);
+  start(), in_strings(1, DIM(4), STR("c", "a", "c", "b")), out_handle(), out_tensor(TN_I64, 1), out_tensor(TN_I64, 1),
+      with_int("sorted", 0);
   ok(tn_op_unique);
-  expect_tensor(0, 1, DIM(3), ((float[]){3, 1, 2}), 12);
+  expect_strings(0, 1, DIM(3), STR("c", "a", "b"));
   expect_tensor(2, 1, DIM(4), DIM(0, 1, 0, 2), 32);
-  int64_t m[6] = {1, 0, 1, 0, 2, 3}; // rows of a [3,2]
-  start(), in_tensor(TN_I64, m, 2, DIM(3, 2)), out_tensor(TN_I64, 2), with_int("axis", 0), ok(tn_op_unique);
-  expect_tensor(0, 2, DIM(2, 2), DIM(1, 0, 2, 3), 32);
-  start(), in_strings(1, DIM(3), STR("b", "a", "b")), out_handle(), ok(tn_op_unique);
-  expect_strings(0, 1, DIM(2), STR("a", "b"));
+  start(), in_strings(2, DIM(3, 2), STR("b", "a", "b", "a", "", "d")), out_handle(), with_int("axis", 0), ok(tn_op_unique);
+  expect_strings(0, 2, DIM(2, 2), STR("", "d", "b", "a"));
+  start(), in_strings(2, DIM(2, 3), STR("x", "y", "x", "", "z", "")), out_handle(), with_int("axis", -1), ok(tn_op_unique);
+  expect_strings(0, 2, DIM(2, 2), STR("x", "y", "", "z"));
   start();
 }
 /* ---- ai.onnx.ml ---- */
