@@ -38,11 +38,19 @@ static Value *tokens(const B *b, Value *x, int64_t heads, int64_t group) { // [B
   return cast(b, reshape_to(b, x, INTS(0, 0, heads, group, d)), DT_F32);
 }
 
+static Value *shared_queries(const B *b, int64_t nq, int64_t nk) { // each query head serves nk/nq key heads
+  Value *q = tokens(b, in(b, 0), nq, 1);
+  q = expand_to(b, q, ints(b, INTS(1, 1, 1, nk / nq, 1)));
+  return reshape_to(b, q, INTS(0, 0, nk, 1, static_dim(b, q, -1)));
+}
+
 void expand_linear_attention(const B *b) {
   Value *past = in(b, 3), *decay = in(b, 4), *beta = in(b, 5);
   int64_t nq = attr_int(b->at, "q_num_heads"), nk = attr_int(b->at, "kv_num_heads");
-  if (nk <= 0 || nq % nk) cannot(b, "%lld query heads do not divide into %lld key heads", (long long)nq, (long long)nk);
-  Linear l = {.q = tokens(b, in(b, 0), nk, nq / nk), .k = tokens(b, in(b, 1), nk, 1), .v = tokens(b, in(b, 2), nk, 1)};
+  if (nk <= 0 || nq <= 0 || (nq % nk && nk % nq)) cannot(b, "%lld query heads for %lld key heads", (long long)nq, (long long)nk);
+  Linear l = {.q = nq < nk ? shared_queries(b, nq, nk) : tokens(b, in(b, 0), nk, nq / nk),
+              .k = tokens(b, in(b, 1), nk, 1),
+              .v = tokens(b, in(b, 2), nk, 1)};
   int64_t dk = static_dim(b, l.k, -1), dv = static_dim(b, l.v, -1);
   l.scale = attr_float(b->at, "scale") != 0 ? attr_float(b->at, "scale") : 1 / sqrt((double)dk);
   if (decay) l.decay = cast(b, reshape_to(b, decay, INTS(0, 0, nk, static_dim(b, decay, -1) / nk, 1)), DT_F32);
@@ -58,7 +66,7 @@ void expand_linear_attention(const B *b) {
   node_set_ints(scan, "scan_input_axes", n - 1, ones);
   node_region(scan, linear_body(b, &l, s));
   finish(scan);
-  Value *y = reshape_to(b, transpose(b, scan->out[1], INTS(1, 0, 2, 3, 4)), INTS(0, 0, nq * dv));
+  Value *y = reshape_to(b, transpose(b, scan->out[1], INTS(1, 0, 2, 3, 4)), INTS(0, 0, (nq > nk ? nq : nk) * dv));
   give(b, 0, cast(b, y, dtype(in(b, 0))));
   give(b, 1, cast(b, scan->out[0], past ? dtype(past) : dtype(in(b, 0))));
 }

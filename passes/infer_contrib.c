@@ -220,3 +220,19 @@ void shape_torch_embedding(Node *n) {
   insert_dim(&x, x.rank, dim_in(n, 0, 1));
   out_sig(n, 0, x);
 }
+
+void shape_gated_delta_net(Node *n) {
+  Dims q = dims_of(n->in[0]);
+  bool one = !node_in(n, 1);
+  IExpr *heads = one ? dim_in(n, 6, 1) : dim_in(n, 2, q.rank - 2), *dv = one ? dim_in(n, 6, 2) : dim_in(n, 2, q.rank - 1);
+  IExpr *dk = one ? dim_in(n, 6, 3) : q.d[q.rank - 1];
+  if (one) insert_dim(&q, q.rank, dv);
+  q.d[q.rank - 2] = heads, q.d[q.rank - 1] = dv;
+  out_sig(n, 0, q);
+  out_sig(n, 1, dims(4, node_in(n, 6) ? dim_in(n, 6, 0) : q.d[0], heads, dv, dk));
+}
+
+void shape_varlen_causal_conv(Node *n) {
+  out_sig(n, 0, dims_of(n->in[0]));
+  out_sig(n, 1, dims_of(n->in[4]));
+}

@@ -311,6 +311,8 @@ def rotary_embedding(r):
 def linear_attention(r):
     b, t, nk, dk, dv = r.dim("B", 1, 2), r.dim("T", 1, 6), r.pick(1, 2), r.pick(4, 8), r.pick(4, 6)
     nq = nk * r.pick(1, 2)
+    if r.flag(0.3):
+        nq, nk = nk, nk * 2
     rule = r.pick("linear", "gated", "delta", "gated_delta")
     k = r.f(b, t, nk, dk)
     flat = r.keep((k / np.linalg.norm(k, axis=-1, keepdims=True)).reshape(int(b), int(t), nk * dk).astype(np.float32), (b, t, nk * dk))
@@ -320,6 +322,32 @@ def linear_attention(r):
     return Call("LinearAttention", [r.f(b, t, nq * dk), flat, r.f(b, t, nk * dv), r.f(b, nk, dk, dv) if r.flag() else None, decay,
                                     r.positive(b, t, r.pick(nk, 1), scale=0.8) if "delta" in rule else None], 2, q_num_heads=nq, kv_num_heads=nk, update_rule=rule,
                 **given(scale=r.pick(None, 0.5)))
+
+
+@case("GatedDeltaNet")
+def gated_delta_net(r):
+    b, s, nq, dk, dv = r.dim("B", 1, 2), r.dim("S", 1, 5), r.pick(1, 2), r.pick(4, 8), r.pick(4, 6)
+    nv, rule, form = nq * r.pick(1, 2), r.pick("linear", "gated", "delta", "gated_delta"), r.pick("tokens", "rows", "packed")
+    lead = (b, s) if form == "rows" else (r.of("T", b * s) if b > 1 else s,)
+    gate, per_key = r.pick("none", "softplus", "sigmoid") if "gated" in rule else "none", r.flag()
+    decay = r.f(*lead, nv, *([dk] if per_key else [])) if "gated" in rule else None
+    if decay is not None and gate == "none":
+        np.negative(np.abs(decay), out=decay)
+    state = r.f(b, nv, dv, dk) if form != "rows" or r.flag() else None
+    qkv = [r.f(*lead, 2 * nq * dk + nv * dv), None, None] if form == "packed" else [r.f(*lead, nq, dk), r.f(*lead, nq, dk), r.f(*lead, nv, dv)]
+    bias = (r.f(nv, dk) if per_key and r.flag() else r.f(nv)) if gate != "none" else None
+    return Call("GatedDeltaNet", [*qkv, None, decay, r.positive(*lead, nv, scale=0.8) if "delta" in rule else None, state, r.f(nv, scale=0.3) if gate != "none" else None, bias], 2,
+                update_rule=rule, qk_l2_norm=1, gate_activation=gate, beta_activation=r.pick("none", "sigmoid"), atol=1e-4, **given(scale=r.pick(None, 0.5)))
+
+
+@case("VarlenCausalConvWithState")
+def varlen_causal_conv_with_state(r):
+    n, c, k, dilation = r.pick(1, 3), r.pick(1, 5), r.pick(1, 2, 4), r.pick(1, 2)
+    lens = r.rng.integers(1, 6, n)
+    starts = np.concatenate([[0], np.cumsum(lens)]).astype(np.int32)
+    t = r.of("T", starts[-1])
+    return Call("VarlenCausalConvWithState", [r.f(t, c), r.f(c, 1, k), starts, r.f(c) if r.flag() else None, r.f(n, c, (k - 1) * dilation)], 2, activation=r.pick("none", "silu", "swish"),
+                dilation=dilation)
 
 
 @case("CausalConvWithState")
