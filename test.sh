@@ -81,6 +81,7 @@ step opsets $python tests/opsets/run.py "$build/tenon"
 step images $python tests/images.py "$build/tenon"
 step selections selections
 step contrib contrib
+step matrix $python tests/conform/matrix.py --build "$build" --jobs "$jobs" --every 12
 step conform $python tests/conform/run.py --build "$build" --jobs "$jobs"
 step eval $python tests/conform/run.py --build "$build" --jobs "$jobs" --backend eval
 [ -d ../shared/zoo ] && step zoo zoo

@@ -1,5 +1,6 @@
 // infer_make.c - shape rules of elementwise ops, of constants and shapes, and of ops that make values from nothing.
 #include "infer_rules.h"
+#include <math.h>
 #include <string.h>
 
 static void copy_side(Node *n, const Value *from) {
@@ -127,8 +128,10 @@ static void int_range(Node *n, IExpr *a, IExpr *b, IExpr *step) {
 
 void shape_range(Node *n) {
   Elems x[3];
-  bool ints = true, floats = true;
+  bool ints = true, floats = true, narrow = true;
   for (int i = 0; i < 3; i++) {
+    const Tensor *t = node_in(n, i) ? n->in[i]->data : NULL;
+    narrow &= t && tensor_count(t) == 1 && dtypes[t->dtype].is_float;
     bool known = elems_of(node_in(n, i), &x[i]) && (x[i].n == 1 || x[i].splat);
     ints &= known && x[i].e, floats &= known && x[i].f;
   }
@@ -137,6 +140,12 @@ void shape_range(Node *n) {
     bool f64 = dtype_in(n, 0) == DT_F64;
     FTree *q = ft_op(FT_DIV, f64, ft_op(FT_SUB, f64, x[1].f[0], x[0].f[0]), x[2].f[0]);
     out_sig(n, 0, dims(1, ix_relu(ix_float(ft_op(FT_CEIL, f64, q, NULL)))));
+  } else if (narrow) { // constants of float16, bfloat16
+    double v[3];
+    for (int i = 0; i < 3; i++) v[i] = tensor_float(n->in[i]->data, 0);
+    double k = ceil((v[1] - v[0]) / v[2]);
+    if (k > IX_DIM_MAX) wrong(n, "the range has %g elements", k);
+    out_sig(n, 0, dims(1, ix(k > 0 && k <= IX_DIM_MAX ? (int64_t)k : 0)));
   } else out_sig(n, 0, dims(1, fresh_dim(n, 0, 0, 0, IX_DIM_MAX)));
 }
 

@@ -1,4 +1,6 @@
 """Elementwise operators: every version, every type the schema allows, edges of values, broadcasting, symbolic dims."""
+import math
+
 import numpy as np
 
 from .case import SHAPES, Case, allowed, edges, kind, label, limits, mantissa, ordinary, product, rng, schemas, short, versions, wide
@@ -56,13 +58,15 @@ def unary():
                             name = f"{op}/{s.since_version}/{short(dtype)}/{label(shape)}{'/' + dims if dims else ''}{f'/a{n}' if n else ''}"
                             r = rng(name)
                             x = wide(r, dtype, shape) if safe(op, dtype) else ordinary(r, dtype, shape)
-                            yield Case(name, op, s.since_version, [x], attrs, **near(op, dtype), dims=dims, signed=op in ("Identity", "Neg", "Abs"), want=rule_unary(op, x))
+                            yield Case(name, op, s.since_version, [x], attrs, **near(op, dtype), dims=dims, signed=op in ("Identity", "Neg", "Abs"), want=rule_unary(op, x), ref=op != "Erf" or kind(dtype) == "float")
 
 
 def rule_unary(op, x):
     """docs/semantics.md on what ONNX leaves open."""
     if op == "Abs" and kind(x.dtype) == "int":
         return [np.abs(x.astype(np.int64)).astype(x.dtype) if x.dtype != np.int64 else np.abs(x)]
+    if op == "Erf" and kind(x.dtype) != "float":
+        return [np.trunc(np.vectorize(math.erf, otypes=[float])(x.astype(np.float64))).astype(x.dtype)]
     return None
 
 

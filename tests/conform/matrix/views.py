@@ -11,13 +11,13 @@ def often(dtype):
     return dtype in (np.float32, np.int64, np.uint8, np.float16)
 
 
-def view(op, s, dtype, what, shape, attrs=None, params=(), hows=("const", "fed", "size"), **more):
+def view(op, s, dtype, what, shape, attrs=None, params=(), hows=("const", "fed", "size"), free=None, **more):
     """Cases of one view: parameters (arrays after the data) as initializers, fed, and with symbolic dims."""
     for how in hows if params else [h for h in hows if h != "fed"]:
         name = f"{op}/{s.since_version}/{short(dtype)}/{label(shape)}/{what}/{how}"
         x = wide(rng(name), dtype, shape)
         const = () if how == "fed" else tuple(i + 1 for i, p in enumerate(params) if p is not None)
-        yield Case(name, op, s.since_version, [x, *params], attrs or {}, const=const, dims="size" if how == "size" and shape else "", signed=True, **more)
+        yield Case(name, op, s.since_version, [x, *params], attrs or {}, const=const, dims=(free or "size") if how == "size" and shape else "", signed=True, **more)
 
 
 def each(op, places, param=0):
@@ -145,7 +145,7 @@ def space():
     for op, places in (("DepthToSpace", [((1, 8, 2, 3), 2), ((2, 12, 1, 5), 2), ((1, 9, 3, 1), 3), ((1, 8, 0, 3), 2)]), ("SpaceToDepth", [((1, 2, 4, 6), 2), ((2, 3, 6, 2), 2), ((1, 1, 9, 3), 3)])):
         for s, dtype, (shape, block) in each(op, places):
             for mode in ("DCR", "CRD") if "mode" in s.attributes else (None,):
-                yield from view(op, s, dtype, f"{block}{mode or ''}", shape, {"blocksize": block, **({} if mode is None else {"mode": mode})})
+                yield from view(op, s, dtype, f"{block}{mode or ''}", shape, {"blocksize": block, **({} if mode is None else {"mode": mode})}, free={0: (0,) if op == "SpaceToDepth" else (0, 2, 3)})
 
 
 def others():
