@@ -14,8 +14,10 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import os
+import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -88,6 +90,7 @@ def packs(cases):
 def serve(pipe, cases, args, scratch):
     """The body of a worker process: packs of names in, verdicts out."""
     from matrix import referee
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)
     court = referee.Court(args.build, scratch, args.option, lambda stage: pipe.send(("stage", stage)))
@@ -160,8 +163,11 @@ class Hand:
 
 
 def run_all(cases, names, args):
-    jobs = collections.deque((pack, True) for pack in packs([cases[n] for n in names]))
+    order = packs([cases[n] for n in names])
+    random.Random(args.seed).shuffle(order)  # what is done when somebody interrupts is a fair sample
+    jobs = collections.deque((pack, True) for pack in order)
     verdicts, hands, began = {}, [Hand(cases, args) for _ in range(args.jobs)], time.monotonic()
+    signal.signal(signal.SIGINT, lambda *_: jobs.clear())
     while jobs or any(h.job for h in hands):
         for h in hands:
             if h.job is None and jobs:
@@ -187,7 +193,7 @@ def run_all(cases, names, args):
         shutil.rmtree(h.scratch, ignore_errors=True)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    return {n: verdicts[n] for n in names}
+    return {n: verdicts[n] for n in names if n in verdicts}
 
 
 # ---- what is known, what is told ----
@@ -245,7 +251,7 @@ def main():
         return write_models([cases[n] for n in names], args.write)
     began = time.monotonic()
     verdicts = run_all(cases, names, args)
-    took = time.monotonic() - began
+    names, took = list(verdicts), time.monotonic() - began
     bad = {n: v for n, v in verdicts.items() if not v["ok"]}
     known = known_differences()
     used = {n: excused(n, v, known) for n, v in bad.items()}
