@@ -283,13 +283,70 @@ static Value *cached(const B *b, int out, Value *past, Value *fresh, const Group
   return cast(b, mul(b, cast(b, all, DT_F32), scale), dt);
 }
 
+static Value *group_sink(const B *b) {
+  if (in(b, 11)) return reshape_to(b, wide(b, in(b, 11)), INTS(1, -1, 1, 1));
+  return attr_int(b->at, "smooth_softmax") > 0 ? num(b, DT_F32, 0) : NULL;
+}
+
+/* ---- a cache of the last tokens only: rows 0 .. L-1 hold the positions t-L .. t-1 of the t tokens so far ---- */
+// L(t): all while they fit; then as many as are left when rows go `step` at a time.
+static Value *resident(const B *b, Value *t, Value *capacity, Value *step) {
+  Value *over = sub(b, t, capacity), *times = quo(b, add(b, over, sub(b, step, int1(b, 1))), step);
+  return where(b, op2(b, OP_Greater, over, int1(b, 0)), sub(b, t, mul(b, step, times)), t);
+}
+
+typedef struct Slide {
+  Value *before, *fresh; // tokens of each row so far, new ones: i64 [B,1]
+  Value *kept, *capacity, *step;
+} Slide;
+
+// The rows of [past, fresh] that the cache holds afterwards
+static Value *slid(const B *b, const Slide *s, Value *both, Value *past) {
+  Value *total = add(b, s->before, s->fresh), *first = sub(b, total, resident(b, total, s->capacity, s->step));
+  Value *pos = add(b, first, count_up(b, s->capacity)), *old = sub(b, pos, sub(b, s->before, s->kept));
+  Value *row = where(b, op2(b, OP_Less, pos, s->before), old, add(b, sub(b, pos, s->before), s->capacity));
+  row = op2(b, OP_Min, row, sub(b, dim_of(b, both, 2), int1(b, 1))); // behind the last: unspecified
+  return op2_int(b, OP_GatherElements, both, expand_to(b, unsqueeze(b, row, INTS(1, 3)), shape_of(b, past)), "axis", 2);
+}
+
+static void sliding_attention(const B *b, const Group *g) {
+  int64_t window = attr_int(b->at, "local_window_size"), capacity;
+  Value *past_k = in(b, 3), *past_v = in(b, 4), *length = dim_of(b, g->q, 2);
+  if (!past_k || window <= 0 || !attr_int(b->at, "causal") || in(b, 10))
+    cannot(b, "sliding_window_cache without cache, window or order, or with attention_bias");
+  if (known_dim(past_k, 2, &capacity) && capacity < window)
+    cannot(b, "a cache of %lld for a window of %lld", (long long)capacity, (long long)window);
+  Slide s = {.before = unsqueeze(b, g->past_len, INTS(1)), .capacity = dim_of(b, past_k, 2)};
+  s.step = sub(b, s.capacity, int1(b, window - 1));
+  s.kept = resident(b, s.before, s.capacity, s.step);
+  s.fresh = in(b, 16) ? unsqueeze(b, as_vector(b, in(b, 16)), INTS(1)) : length;
+  Attend a = {
+      .q = g->q, .k = concat(b, 2, VALUES(past_k, g->k)), .v = concat(b, 2, VALUES(past_v, g->v)), .softcap = float_or(b, "softcap", 0)};
+  a.scale = score_scale(b, a.q);
+  Value *j = count_up(b, dim_of(b, a.k, 2)), *of_past = op2(b, OP_Less, j, s.capacity), *mine = sub(b, j, s.capacity); // [C+S]
+  Value *pos = where(b, of_past, add(b, sub(b, s.before, s.kept), j), add(b, s.before, mine));                         // [B,C+S]
+  Value *there = where(b, of_past, op2(b, OP_Less, j, s.kept), op2(b, OP_Less, mine, s.fresh));
+  Value *i = unsqueeze(b, add(b, s.before, count_up(b, length)), INTS(2)); // [B,S,1]
+  pos = unsqueeze(b, pos, INTS(1));
+  Value *seen = op2(b, OP_And, op2(b, OP_LessOrEqual, pos, i), op2(b, OP_Greater, add(b, pos, int1(b, window)), i));
+  a.allowed = unsqueeze(b, op2(b, OP_And, seen, unsqueeze(b, there, INTS(1))), INTS(1));
+  a.sink = group_sink(b);
+  give(b, 0, merge_heads(b, attend(b, &a)));
+  give(b, 1, slid(b, &s, a.k, past_k));
+  give(b, 2, slid(b, &s, a.v, past_v));
+  if (wanted(b, 3)) cannot(b, "qk_output of a sliding cache");
+}
+
 void expand_group_query_attention(const B *b) {
-  refuse(b, "sliding_window_cache");
   Group g;
   group_operands(b, &g, add(b, as_vector(b, in(b, 5)), int1(b, 1)), in(b, 16), in(b, 9));
   g.q = head_norm(b, g.q, in(b, 14), "q_norm_epsilon");
   g.k = head_norm(b, g.k, in(b, 15), "k_norm_epsilon");
   group_rotary(b, &g, in(b, 7), in(b, 8));
+  if (attr_int(b->at, "sliding_window_cache")) {
+    sliding_attention(b, &g);
+    return;
+  }
   Value *total = reshape_to(b, cast(b, in(b, 6), DT_I64), INTS(1));
   Attend a = {.q = g.q};
   a.k = cached(b, 1, in(b, 3), g.k, &g, total, in(b, 12), "k_quant_type");
@@ -300,8 +357,7 @@ void expand_group_query_attention(const B *b) {
   Value *offset = reshape_to(b, g.past_len, INTS(-1, 1, 1, 1));
   a.allowed = band_mask(b, a.q, a.k, offset, attr_int(b->at, "causal"), window > 0 ? window - 1 : -1, -1);
   if (in(b, 10)) a.bias = in(b, 10);
-  if (in(b, 11)) a.sink = reshape_to(b, wide(b, in(b, 11)), INTS(1, -1, 1, 1));
-  else if (attr_int(b->at, "smooth_softmax") > 0) a.sink = num(b, DT_F32, 0);
+  a.sink = group_sink(b);
   give(b, 0, merge_heads(b, attend(b, &a)));
   if (!wanted(b, 3)) return;
   Value *scores = attr_int(b->at, "qk_output") == 2 ? a.probs : a.biased; // 0 where a key is not allowed

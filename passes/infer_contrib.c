@@ -95,7 +95,8 @@ static void grouped(Node *n, int past, int total) {
   if (node_in(n, past)) {
     IExpr *all = node_in(n, total) ? scalar_of(n->in[total]) : NULL;
     IExpr *have = dim_in(n, past, 2);
-    len = all ? ix_max(have, ix_relu(all)) : fresh_dim(n, 1, 2, 0, IX_DIM_MAX);
+    if (int_attr(n, "sliding_window_cache", 0)) len = have;
+    else len = all ? ix_max(have, ix_relu(all)) : fresh_dim(n, 1, 2, 0, IX_DIM_MAX);
   }
   out_dims(n, 0, d, dims(3, q.d[0], q.d[1], ix_scale(size, heads)));
   IExpr *stored = node_in(n, past) ? dim_in(n, past, 3) : size; // a quantised cache packs two numbers a byte

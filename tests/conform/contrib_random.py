@@ -202,6 +202,21 @@ def group_query_attention_chunk(r):
 
 
 @case("GroupQueryAttention")
+def group_query_attention_sliding(r):
+    """A cache of the last tokens: rows in use are those that the documentation's formula says."""
+    b, nk, h, s, window = r.dim("B", 1, 3), r.pick(1, 2), 16, r.dim("S", 1, 4), r.pick(2, 4)
+    n, room = nk * 2, window + r.pick(0, 0, 3)
+    if s > 1:
+        b = r.of("B", 1)
+    step = room - window + 1
+    resident = lambda t: np.where(t <= room, t, t - step * -(-(t - room) // step))
+    total = r.rng.integers(int(s), 12, int(b)) if r.flag(0.8) else np.full(int(b), int(s))
+    cache = np.arange(room)[:, None] < resident(total)[:, None, None, None]
+    return Call("GroupQueryAttention", [r.f(b, s, n * h), r.f(b, s, nk * h), r.f(b, s, nk * h), r.f(b, nk, room, h), r.f(b, nk, room, h), r.keep((total - 1).astype(np.int32), (b,)),
+                                        sc(total.max(), np.int32)], 3, num_heads=n, kv_num_heads=nk, local_window_size=window, sliding_window_cache=1, constant={6}, masks={1: cache, 2: cache})
+
+
+@case("GroupQueryAttention")
 def group_query_attention_scores(r):
     b, nk, h, s = r.dim("B", 1, 3), r.pick(1, 2), 16, r.dim("S", 1, 5)
     n = nk * 2
