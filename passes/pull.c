@@ -77,7 +77,7 @@ static Ex *load_guarded(Lower *L, Value *v, Buf *b, int n, IExpr *const *idx) {
   Ex *e = ex_load(b, idx);
   if (!L->nguard) return e;
   IExpr **p = NEWN(IExpr *, L->nguard + e->npred);
-  memcpy(p, e->pred, (size_t)e->npred * sizeof *p);
+  if (e->npred) memcpy(p, e->pred, (size_t)e->npred * sizeof *p);
   for (int i = 0; i < L->nguard; i++)
     if (!ix_prove_ge0(L->guard[i])) p[e->npred++] = L->guard[i];
   e->pred = p;
