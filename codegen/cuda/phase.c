@@ -56,6 +56,7 @@ static void statement_touches(const Tree *t, Set *s) {
   ex_walk(t->val, read_of, s);
   if (t->cond) ex_walk_more(t->cond, read_of, s);
   for (int d = 0; d < t->buf->rank; d++) index_reads(t->ix[d], s);
+  for (int i = 0; i < t->npred; i++) index_reads(t->pred[i], s);
   if (place_of(t->buf)->home == HOME_LOCAL) return;
   s->written[t->buf->id] = true;
   if (t->combine != C_SET) s->read[t->buf->id] = true;

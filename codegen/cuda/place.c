@@ -113,6 +113,7 @@ static void accesses(Walk *w, const Tree *t) {
       for (int d = 0; d < t->buf->rank; d++) ex_walk_index(t->ix[d], load_of, w);
       for (int i = 0; i < t->npred; i++) ex_walk_index(t->pred[i], load_of, w);
     } else if (t->kind == T_WHILE) ex_walk(t->cond, load_of, w);
+    else if (t->kind == T_FOR) ex_walk(NULL, load_of, w), ex_walk_index(t->ext, load_of, w);
     w->open = enter(&w->open, t);
     accesses(w, t->body);
     w->open = saved;

@@ -17,7 +17,7 @@ Written by `tests/conform/run.py --docs` from `tenon --print=ops-json` and from 
 **Opsets** are the versions in which ONNX changed the operator: a model may have any of them, since older forms are rewritten to the newest. **Bold** ones were run.
 **Signature** says what the row of the operator table takes: inputs -> outputs, a class of types each; `?` may be left out, `+` and `*` any number. The same letter is
 the same type, unless digits tell them apart. **Types run** are those of operands and results of tests that passed. The columns of the backends are passed/run: LLVM, the
-interpreter, and the CUDA C of the kernels on the CPU; `-`: not run. **Cases** are those of the single-op matrix that agree with their judges (`tests/conform/README.md`).
+interpreter, and the CUDA C of the kernels on the CPU; `host`: in so many of these tests the operator itself is a step of the host; `-`: not run. **Cases** are those of the single-op matrix that agree with their judges (`tests/conform/README.md`).
 """
 
 
@@ -47,6 +47,7 @@ class Results:
     def __init__(self, build, suites):
         self.tests = {}  # name -> description
         self.verdicts = {b: {} for b in BACKENDS}  # backend -> name -> passed
+        self.host = collections.defaultdict(set)  # operator -> tests in which it stays on the host of a GPU
         for folder, stores in suites:
             if not folder.is_dir():
                 continue
@@ -55,8 +56,11 @@ class Results:
                     self.tests[d.name] = json.loads((d / "meta.json").read_text())
             for b in BACKENDS:
                 path = stores / f"results-{b}.json"
-                if path.exists():
-                    self.verdicts[b].update({n: r["ok"] for n, r in json.loads(path.read_text()).items() if (folder / n).is_dir()})
+                said = json.loads(path.read_text()) if path.exists() else {}
+                self.verdicts[b].update({n: r["ok"] for n, r in said.items() if (folder / n).is_dir()})
+                for n, r in said.items():
+                    for op in r.get("host", []):
+                        self.host[op].add(n)
         self.of = collections.defaultdict(list)
         for name, t in self.tests.items():
             self.of[t["domain"], t["op"]].append(name)
@@ -65,10 +69,13 @@ class Results:
         for name, v in (json.loads(path.read_text()) if path.exists() else {}).items():
             self.cases[name.split("/")[0]].append((name.split("/"), v["ok"]))
 
-    def cells(self, names):
-        """passed/all by backend."""
+    def cells(self, names, op=None):
+        """passed/all by backend; for a GPU also in how many of them the operator itself is a host step."""
         said = [[self.verdicts[b][n] for n in names if n in self.verdicts[b]] for b in BACKENDS]
-        return [f"{sum(v)}/{len(v)}" if v else "-" for v in said]
+        cells = [f"{sum(v)}/{len(v)}" if v else "-" for v in said]
+        host = len(self.host[op].intersection(names)) if op in self.host else 0
+        cells[BACKENDS.index("cuda")] += f", host {host}" if host else ""
+        return cells
 
 
 def row(op, known, results, types):
@@ -83,7 +90,7 @@ def row(op, known, results, types):
     if len(opsets) == 1:
         run = set(opsets) if passed or any(ok for _, ok in cases) else set()
     return [op["name"], op["family"] + (", HOST for str" if op["on_strings"] else ""), " ".join(f"**{v}**" if v in run else str(v) for v in opsets),
-            f"`{op['signature']}`", " ".join(t for t in types if t in dtypes), *results.cells(names), f"{sum(ok for _, ok in cases)}/{len(cases)}" if cases else "-"]
+            f"`{op['signature']}`", " ".join(t for t in types if t in dtypes), *results.cells(names, op["name"]), f"{sum(ok for _, ok in cases)}/{len(cases)}" if cases else "-"]
 
 
 def write(build, tenon, suites):
@@ -114,6 +121,9 @@ def write(build, tenon, suites):
     for name, kinds in (("ONNX's suite, of %d", ("node", "simple", "real", "model", "pytorch")), ("com.microsoft and ai.onnx.ml against ONNX Runtime, of %d", ("contrib",))):
         of = [n for n, t in results.tests.items() if (t["kind"] == "contrib") == (kinds == ("contrib",))]
         lines.append(f"| {name % len(of)} | " + " | ".join(results.cells(of)) + " |")
+    if results.host:
+        lines.append("\nSteps of the host of a CUDA program, each with the tests that have it: " +
+                     ", ".join(f"{op} {len(of)}" for op, of in sorted(results.host.items())) + ". All other operators are kernels.")
     cases = [ok for of in results.cases.values() for _, ok in of]
     if cases:
         lines.append(f"\nThe single-op matrix: {sum(cases)} of {len(cases)} cases.")
