@@ -53,7 +53,7 @@ target_compile_definitions(evalrun PRIVATE SOURCE_DIR="${CMAKE_SOURCE_DIR}") # w
 # Random stages under random schedules: tree = stages, and code = tree for every 25th; CUDA C on the CPU = tree.
 if(TARGET schedule_fuzz)
   add_test(NAME schedule_fuzz COMMAND schedule_fuzz 0 400 25)
-  add_test(NAME schedule_fuzz_cuda COMMAND schedule_fuzz --cuda 400 100)
+  add_test(NAME schedule_fuzz_cuda COMMAND schedule_fuzz --cuda 360 100)
   file(GLOB test_kernels CONFIGURE_DEPENDS tests/kernels/*.kir)
   add_test(NAME test_kernels COMMAND schedule_fuzz ${test_kernels})
 endif()
