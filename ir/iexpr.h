@@ -168,8 +168,9 @@ void ix_narrow(Atom *, int64_t lo, int64_t hi);
 // Records a == b. 1: new, 0: known already, -1: contradiction. Rewrites happen in ix_resolve.
 int ix_require_eq(IExpr *a, IExpr *b);
 int ix_require_ge0(IExpr *e);
-IExpr *ix_resolve(IExpr *); // applies all solved facts
-int ix_facts(void);         // a count that grows with each new fact: infer runs until it stays
-void *ix_facts_save(void);  // facts found in a discarded iteration, or inside a region, are undone by restore
+void ix_stands_for(Atom *, IExpr *); // the symbol is solved to this expression, not the other way round
+IExpr *ix_resolve(IExpr *);          // applies all solved facts
+int ix_facts(void);                  // a count that grows with each new fact: infer runs until it stays
+void *ix_facts_save(void);           // facts found in a discarded iteration, or inside a region, are undone by restore
 void ix_facts_restore(void *);
 void ix_facts_discard(void *); // restore, and the ranges of symbols made since are forgotten too: they came from a false guess

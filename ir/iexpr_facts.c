@@ -273,6 +273,11 @@ int ix_require_ge0(IExpr *e) {
   return 1;
 }
 
+void ix_stands_for(Atom *a, IExpr *by) {
+  by = ix_resolve(by);
+  if (!a->is && !ix_has(by, a)) solve(a, by);
+}
+
 int ix_facts(void) { return facts; }
 
 /* ---- saving ---- */

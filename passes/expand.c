@@ -30,11 +30,21 @@ const Options *expand_options;
 
 bool wanted(const B *b, int out) { return node_out(b->at, out) != NULL; }
 
+// A requirement may name a dim that infer made up for the composite: now the expansion has it, perhaps under a name of its own.
+static void same_dims(const Value *old, const Value *by) {
+  if (!old->type || !by->type || by->type->kind != TYPE_TENSOR || old->type->rank != by->type->rank) return;
+  for (int d = 0; d < old->type->rank; d++) {
+    Atom *a = ix_is_atom(old->type->dim[d]);
+    if (a && a->kind == ATOM_SYM && a->derived && a->of == old && by->type->dim[d]) ix_stands_for(a, by->type->dim[d]);
+  }
+}
+
 void give(const B *b, int out, Value *by) {
   Value *old = node_out(b->at, out);
   if (!old) return;
   if (old->type && old->type->kind == TYPE_TENSOR && by->type && by->type->dtype != old->type->dtype)
     bug("expansion of %s gives %s where %s is expected", b->at->op->name, type_str(by->type), type_str(old->type));
+  same_dims(old, by);
   replace_value(old, by);
 }
 

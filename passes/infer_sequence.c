@@ -132,13 +132,14 @@ void shape_split_to_sequence(Node *n) {
     split_by_list(n, x, a, count, size);
     return;
   }
-  if (node_in(n, 1)) step = rank_in(n, 1) == 0 ? scalar_of(n->in[1]) : NULL;
+  bool list = node_in(n, 1) && rank_in(n, 1) == 1; // of unknown length; the sizes in it may all be the same
+  if (node_in(n, 1)) step = scalar_of(n->in[1]);
   x.d[a] = ix(1);
-  bool whole = !node_in(n, 1) || (step && ix_const(step, &k) && k > 0 && ix_const(d, &total) && total % k == 0);
+  bool whole = !node_in(n, 1) || list || (step && ix_const(step, &k) && k > 0 && ix_const(d, &total) && total % k == 0);
   if (!node_in(n, 1) && !attr_int(n, "keepdims")) remove_dim(&x, a);
   else x.d[a] = whole ? step : NULL;
   out_type(n, 0, type_of(TYPE_SEQUENCE, DT_NONE, type_tensor(dtype_in(n, 0), x.rank, x.d)));
-  if (node_out(n, 0) && step && ix_const(step, &k) && k > 0) side_of(node_out(n, 0))->length = ix_ceil(d, k);
+  if (node_out(n, 0) && step && ix_const(step, &k) && k > 0) side_of(node_out(n, 0))->length = list ? dim_in(n, 1, 0) : ix_ceil(d, k);
 }
 
 static IExpr *joined(Node *n, const Type *t, const Side *s, int axis) {

@@ -178,6 +178,14 @@ case(17, [("MatMul", ["q", "k"], ["s"], {}), ("Sigmoid", ["t"], ["b"], {}), ("Ad
 # a matrix over the product of two of its maxima
 case(17, [("ReduceMax", ["a"], ["m"], dict(keepdims=0)), ("ReduceMax", ["b"], ["o"], dict(keepdims=0)), ("Mul", ["m", "o"], ["s"], {}),
           ("Div", ["a", "s"], ["d"], {}), ("MatMul", ["d", "b"], ["y0"], {})], dict(a=q, b=k), [q / (q.max() * k.max()) @ k])
+# what must hold between a dim that NonZero gives and one that is fed: its expansion has another symbol for it
+m, table = np.array([0, 3, 0, 1, 2], F), x(5, 4)
+case(17, [("NonZero", ["m"], ["nz"], {}), ("Squeeze", ["nz", "zero"], ["i"], {}), ("Gather", ["t", "i"], ["r"], {}), ("Expand", ["r", "to"], ["y0"], {})],
+     dict(m=m, t=table, to=np.array([3, 4])), [table[[1, 3, 4]]], zero=np.array([0]))
+# repeat_interleave: a sequence split by ones, of which only their number is not known, gives sizes of known count
+case(17, [("ConstantOfShape", ["n"], ["ones"], dict(value=helper.make_tensor("one", INT64, [1], [1]))), ("SplitToSequence", ["r", "ones"], ["s"], {}),
+          ("SequenceAt", ["s", "at"], ["k"], {}), ("Concat", ["k", "four"], ["to"], dict(axis=0)), ("Expand", ["a", "to"], ["y0"], {})],
+     dict(n=np.array([3]), r=np.array([2, 5, 3]), a=x(1, 4)), [np.repeat(x(1, 4), 5, 0)], at=np.array(1), four=np.array([4]))
 
 
 def main(tenon):
