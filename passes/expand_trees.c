@@ -1,27 +1,29 @@
 // expand_trees.c - ai.onnx.ml tree ensembles: all trees of all rows walk down together, one level per step.
 //
-// A step is five reads from constant tables and the row: at[n,t] becomes the child that feature and split choose; leaves stay where they
-// are. After as many steps as the deepest tree has levels, the leaves' weights are added up over the trees. Lowering makes one loop of it
-// whose walk stays in registers.
+// A step is three reads from constant tables and one of the row: at[n,t] becomes the child that feature and split choose; leaves stay where
+// they are. After as many steps as the deepest tree has levels, the leaves' weights are added up over the trees. Lowering makes one loop of
+// it whose walk stays in registers.
 #include "passes/expand_ml.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { LEQ, LT, GTE, GT, EQ, NEQ, MEMBER, MODES, MAX_DEPTH = 512 };
+enum { LEQ, LT, GTE, GT, EQ, NEQ, MEMBER, MODES, MAX_DEPTH = 512, LEVELS = 6 }; // LEVELS: in one kernel
 
 typedef struct Trees {
   int64_t n;                                           // branches and leaves
-  int64_t *feature, *yes, *no, *mode, *missing, *leaf; // yes, no: children; a leaf's are itself; leaf: row of weight, -1 for branches
+  int64_t *feature, *yes, *no, *mode, *missing, *leaf; // yes, no: children; leaf: row of weight, -1 for branches
+  int64_t *child;                                      // arranged: the first of the two children; a leaf's is itself
   double *split;
   int64_t nroot, *root, nleaf, ntarget;
   double *weight;        // [nleaf,ntarget]
   bool *scored;          // [nleaf,ntarget]: has the leaf a weight for the target?
   const double **member; // MEMBER branches: the values, nmember of them
   int64_t *nmember;
-  int depth;
-  bool wide; // splits are doubles
-  struct {   // the same as values, made once for all levels
-    Value *feature, *split, *yes, *no, *mode, *missing;
+  int *depth; // of each tree, from the deepest on
+  bool wide;  // splits are doubles
+  struct {    // the same as values, made once for all levels
+    Value *feature, *split, *child, *mode, *missing;
   } of;
 } Trees;
 
@@ -51,7 +53,7 @@ static const int64_t *need_list(const B *b, const char *name, int64_t n) {
 
 static void room(Trees *t, int64_t n) {
   t->n = n;
-  int64_t **field[] = {&t->feature, &t->yes, &t->no, &t->mode, &t->missing, &t->leaf, &t->nmember};
+  int64_t **field[] = {&t->feature, &t->yes, &t->no, &t->mode, &t->missing, &t->leaf, &t->child, &t->nmember};
   for (size_t i = 0; i < sizeof field / sizeof *field; i++) *field[i] = NEWN(int64_t, n);
   t->split = NEWN(double, n);
   t->member = NEWN(const double *, n);
@@ -179,16 +181,58 @@ static Trees from_arrays(const B *b) {
 }
 
 /* ---- the walk ---- */
-static void measure(const B *b, Trees *t) { // depth: levels below the roots, breadth first
-  int64_t *level = mem_copy(t->root, sizeof *level * (size_t)t->nroot), n = t->nroot;
-  for (t->depth = 0;; t->depth++) {
-    int64_t *below = NEWN(int64_t, 2 * n + 1), m = 0;
-    for (int64_t i = 0; i < n; i++)
-      if (t->leaf[level[i]] < 0) below[m++] = t->yes[level[i]], below[m++] = t->no[level[i]];
-    if (m == 0) return;
-    if (t->depth == MAX_DEPTH || m > 4 * t->n) cannot(b, "a tree is deeper than %d levels, or no tree", MAX_DEPTH);
-    level = below, n = m;
+typedef struct Order { // of nodes: where each one comes from, and where its children went
+  int n, cold, nchild, cchild;
+  int64_t *old, *child;
+} Order;
+static Order breadth_first(const B *b, const Trees *t) { // the children of a branch one behind the other, a leaf is its own child
+  Order o = {0};
+  for (int64_t i = 0; i < t->nroot; i++) PUSH(o.old, o.n, o.cold, t->root[i]);
+  for (int i = 0; i < o.n; i++) {
+    int64_t was = o.old[i];
+    bool leaf = t->leaf[was] >= 0;
+    PUSH(o.child, o.nchild, o.cchild, leaf ? i : o.n);
+    if (o.n > 8 * t->n + 8) cannot(b, "nodes and children make no trees");
+    if (leaf) continue;
+    PUSH(o.old, o.n, o.cold, t->yes[was]);
+    PUSH(o.old, o.n, o.cold, t->no[was]);
   }
+  return o;
+}
+typedef struct Root {
+  int64_t node, place;
+  int depth;
+} Root;
+static int deeper(const void *a, const void *b) {
+  const Root *x = a, *y = b;
+  return x->depth != y->depth ? y->depth - x->depth : x->place < y->place ? -1 : 1;
+}
+static void sort_roots(const B *b, Trees *t) { // deep trees first: the others are done while those still walk
+  Order o = breadth_first(b, t);
+  int *depth = NEWN(int, o.n + 1);
+  for (int i = o.n - 1; i >= 0; i--) {
+    int64_t c = o.child[i];
+    if (c != i) depth[i] = 1 + (depth[c] > depth[c + 1] ? depth[c] : depth[c + 1]);
+  }
+  Root *r = NEWN(Root, t->nroot);
+  for (int64_t i = 0; i < t->nroot; i++) r[i] = (Root){t->root[i], i, depth[i]};
+  qsort(r, (size_t)t->nroot, sizeof *r, deeper);
+  t->depth = NEWN(int, t->nroot);
+  for (int64_t i = 0; i < t->nroot; i++) t->root[i] = r[i].node, t->depth[i] = r[i].depth;
+  if (t->nroot && t->depth[0] > MAX_DEPTH) cannot(b, "a tree is deeper than %d levels", MAX_DEPTH);
+}
+// A step reads one child and adds 0 or 1. One node more at the end, which nothing reaches, keeps that sum inside the tables.
+static void arrange(const B *b, Trees *t) {
+  sort_roots(b, t);
+  Order o = breadth_first(b, t);
+  Trees was = *t;
+  room(t, o.n + 1);
+  for (int i = 0; i < o.n; i++) {
+    int64_t k = o.old[i];
+    t->feature[i] = was.feature[k], t->child[i] = o.child[i], t->mode[i] = was.mode[k], t->missing[i] = was.missing[k];
+    t->leaf[i] = was.leaf[k], t->split[i] = was.split[k], t->member[i] = was.member[k], t->nmember[i] = was.nmember[k];
+  }
+  for (int64_t i = 0; i < t->nroot; i++) t->root[i] = i;
 }
 
 static Value *table(const B *b, DType dt, int64_t n, const int64_t *v) { // a constant vector
@@ -200,8 +244,7 @@ static Value *table(const B *b, DType dt, int64_t n, const int64_t *v) { // a co
 static void make_tables(const B *b, Trees *t, DType compare_in) {
   t->of.feature = table(b, DT_I32, t->n, t->feature);
   t->of.split = floats(b, compare_in, 1, &t->n, t->split);
-  t->of.yes = table(b, DT_I32, t->n, t->yes);
-  t->of.no = table(b, DT_I32, t->n, t->no);
+  t->of.child = table(b, DT_I32, t->n, t->child);
   t->of.mode = table(b, DT_I32, t->n, t->mode);
   t->of.missing = table(b, DT_BOOL, t->n, t->missing);
 }
@@ -236,7 +279,9 @@ static Value *step(const B *b, const Trees *t, Value *x, Value *at) {
     go = go ? where(b, op2(b, OP_Equal, gather(b, t->of.mode, at, 0), num(b, DT_I32, m)), c, go) : c;
   }
   if (any) go = op2(b, OP_Or, go, op2(b, OP_And, op1(b, OP_IsNaN, v), gather(b, t->of.missing, at, 0)));
-  return where(b, go, gather(b, t->of.yes, at, 0), gather(b, t->of.no, at, 0));
+  Value *child = gather(b, t->of.child, at, 0), *first = op2(b, OP_Equal, child, at); // a leaf stays
+  first = go ? op2(b, OP_Or, go, first) : first;
+  return add(b, child, cast(b, op1(b, OP_Not, first), DT_I32));
 }
 
 // The features as they are compared: doubles if either side is
@@ -248,15 +293,35 @@ static Value *tree_input(const B *b, const Trees *t) {
 
 typedef enum Aggregate { AVERAGE, SUM, MIN, MAX } Aggregate;
 
+// A fold (here of one element) is computed once, whatever its users loop over.
+static Value *computed_once(const B *b, Value *at) {
+  int64_t last = 2;
+  return reduce(b, OP_ReduceMax, unsqueeze(b, at, 1, &last), 1, &last, false);
+}
+
+// A few levels at a time, of the trees that have them.
+static Value *walk(const B *b, const Trees *t, Value *x, Value *at) {
+  Value *done[MAX_DEPTH / LEVELS + 2];
+  int64_t n = t->nroot;
+  int parts = 0;
+  for (int from = 0; n && from < t->depth[0]; from += LEVELS) {
+    int64_t left = n;
+    while (t->depth[left - 1] <= from) left--;
+    if (left < n) done[parts++] = slice(b, at, 1, left, n), at = slice(b, at, 1, 0, left);
+    for (int i = from; i < t->depth[0] && i < from + LEVELS; i++) at = step(b, t, x, at);
+    at = computed_once(b, at), n = left;
+  }
+  done[parts++] = at;
+  return parts == 1 && t->nroot && t->depth[0] ? at : computed_once(b, concat(b, 1, parts, done));
+}
+
 static Value *ensemble(const B *b, Trees *t, Aggregate how, DType sum_in) { // [N,targets]
-  measure(b, t);
+  arrange(b, t);
   Value *x = tree_input(b, t);
   make_tables(b, t, dtype(x));
   Value *rows_of = join(b, VALUES(dim_of(b, x, 0), int1(b, t->nroot)));
   Value *at = expand_to(b, table(b, DT_I32, t->nroot, t->root), rows_of); // [N,T]
-  for (int i = 0; i < t->depth; i++) at = step(b, t, x, at);
-  int64_t last = 2; // a fold (here of one element) is computed once, whatever its users loop over: no walk per target
-  at = reduce(b, OP_ReduceMax, unsqueeze(b, at, 1, &last), 1, &last, false);
+  at = walk(b, t, x, at);
   double none = how == MIN ? INFINITY : how == MAX ? -INFINITY : 0, *w = NEWN(double, t->n * t->ntarget);
   for (int64_t i = 0; i < t->n * t->ntarget; i++) {
     int64_t leaf = t->leaf[i / t->ntarget], from = leaf * t->ntarget + i % t->ntarget;

@@ -179,6 +179,12 @@ static bool range_of_all(const Node *n, int from, int to, int64_t *lo, int64_t *
   }
   return true;
 }
+static bool range_of_sum(const Node *n, int64_t *lo, int64_t *hi, int depth) { // of i32: it must not wrap
+  int64_t a, b;
+  if (n->out[0]->type->dtype != DT_I32 || !int_range(n->in[0], lo, hi, depth) || !int_range(n->in[1], &a, &b, depth)) return false;
+  *lo += a, *hi += b;
+  return *lo >= INT32_MIN && *hi <= INT32_MAX;
+}
 static bool table_range(const Value *v, int64_t *lo, int64_t *hi) { // looked at once: every level of a tree asks
   VInfo *i = vinfo((Value *)v);
   if (!i->ranged) {
@@ -195,6 +201,10 @@ static bool int_range(const Value *v, int64_t *lo, int64_t *hi, int depth) {
   if (!n || depth == 0) return false;
   switch (n->op->id) {
   case OP_Where: return range_of_all(n, 1, 3, lo, hi, depth - 1);
+  case OP_Cast: // of a bool
+    *lo = 0, *hi = 1;
+    return n->in[0]->type->dtype == DT_BOOL;
+  case OP_Add: return range_of_sum(n, lo, hi, depth - 1);
   case OP_Concat: return range_of_all(n, 0, n->nin, lo, hi, depth - 1);
   case OP_Gather:
   case OP_Expand:

@@ -84,6 +84,8 @@ def check_value(i, y, ref, rtol):
     if isinstance(ref, list):
         if not isinstance(y, list) or len(y) != len(ref):
             return f"output {i}: not a sequence of {len(ref)}"
+        if ref and all(isinstance(a, dict) and isinstance(b, dict) and set(a) == set(b) == set(ref[0]) for a, b in zip(y, ref)):  # ZipMap: one array
+            return check_array(i, *([[row[k] for k in ref[0]] for row in rows] for rows in (y, ref)), rtol)
         return next((e for e in (check_value(i, a, b, rtol) for a, b in zip(y, ref)) if e), None)
     if isinstance(ref, dict):
         if not isinstance(y, dict) or set(y) != set(ref):
