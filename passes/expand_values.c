@@ -136,7 +136,7 @@ static Value *shaped(const B *b, Value *x, int n, Value *const *dim) {
 void expand_depth_to_space(const B *b) {
   Value *x = in(b, 0);
   int64_t s = attr_int(b->at, "blocksize");
-  Value *k = int1(b, s), *n = dim_of(b, x, 0), *c = int1(b, static_dim(b, x, 1) / (s * s));
+  Value *k = int1(b, s), *n = dim_of(b, x, 0), *c = quo(b, dim_of(b, x, 1), int1(b, s * s));
   Value *h = dim_of(b, x, 2), *w = dim_of(b, x, 3);
   bool crd = attr_is(b->at, "mode", "CRD");
   Value *y = crd ? shaped(b, x, VALUES(n, c, k, k, h, w)) : shaped(b, x, VALUES(n, k, k, c, h, w));
@@ -146,7 +146,7 @@ void expand_depth_to_space(const B *b) {
 
 void expand_space_to_depth(const B *b) {
   Value *x = in(b, 0);
-  Value *k = int1(b, attr_int(b->at, "blocksize")), *n = dim_of(b, x, 0), *c = int1(b, static_dim(b, x, 1));
+  Value *k = int1(b, attr_int(b->at, "blocksize")), *n = dim_of(b, x, 0), *c = dim_of(b, x, 1);
   Value *h = quo(b, dim_of(b, x, 2), k), *w = quo(b, dim_of(b, x, 3), k);
   bool crd = attr_is(b->at, "mode", "CRD");
   Value *y = shaped(b, x, VALUES(n, c, h, k, w, k));
