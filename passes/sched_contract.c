@@ -36,6 +36,14 @@ Ex *only_load(Ex *e) {
   }
   return e;
 }
+// Do rows along a lie closer together in the broadcast operand than rows along b? Where that is not known, the later axis does.
+static bool nearer(const Contraction *c, const IExpr *a, const IExpr *b) {
+  const Ex *far = only_load(c->far);
+  bool fa, fb;
+  if (!far || c->grouped) return false;
+  int64_t sa = load_stride(far, a, &fa), sb = load_stride(far, b, &fb);
+  return fa && fb && sa > 0 && (sb <= 0 || sa < sb);
+}
 // Makes v the vector axis: which operand is read in vectors, which is broadcast, which axis gives the rows. False: v does not serve.
 static bool choose_columns(Contraction *c, IExpr *v, IExpr *const *ax, int n) {
   Ex *a = c->upd->val->a[0], *b = c->upd->val->a[1], *la = only_load(a);
@@ -48,10 +56,10 @@ static bool choose_columns(Contraction *c, IExpr *v, IExpr *const *ax, int n) {
   c->near_load = only_load(c->near);
   if (!c->near_load) return false;
   if (c->grouped && c->near_load->buf->kind != BUF_CONST && (load_stride(c->near_load, c->v, &affine) != 1 || !affine)) return false;
-  for (int i = 0; i < n; i++) { // rows: the last axis of the broadcast operand alone, else (depthwise, vectors) any other axis
+  for (int i = 0; i < n; i++) { // rows: an axis of the broadcast operand alone, else (depthwise, vectors) any other axis
     if (ax[i] == c->v) continue;
     bool f = ex_uses(c->far, ax[i]), m = ex_uses(c->near, ax[i]);
-    if (c->grouped ? m : f && !m) c->m = ax[i];
+    if ((c->grouped ? m : f && !m) && (!c->m || !nearer(c, c->m, ax[i]))) c->m = ax[i];
   }
   for (int i = 0; i < n; i++)
     if (ax[i] != c->v && ax[i] != c->m) c->outer[c->nouter++] = ax[i];
