@@ -39,7 +39,8 @@ static bool candidate(const HBuf *b, int lanes) {
   int64_t c;
   if (b->place != PLACE_ARENA || b->lay || b->type->kind != TYPE_TENSOR) return false;
   DType t = b->type->dtype;
-  if (t != DT_F32 && t != DT_I32 && t != DT_U8 && t != DT_I8) return false; // what convolutions read and write
+  if (t != DT_F32 && t != DT_F16 && t != DT_BF16 && t != DT_I32 && t != DT_U8 && t != DT_I8)
+    return false; // what convolutions read and write
   if (b->type->rank < 4 || b->type->rank > 5 || !ix_const(b->type->dim[1], &c)) return false;
   return c >= lanes;
 }
