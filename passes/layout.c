@@ -22,6 +22,27 @@ static bool has_window(const Kernel *k) {
   for (int i = 0; i < k->nstage; i++) stage_walk(k->stage[i], windowed, &yes);
   return yes;
 }
+// Do windows of it overlap: reduce steps that reach beyond one spatial step? A head's 64*h + d does not; that tells a convolution over
+// [N, C, T] from attention over [N, T, H*D].
+static bool overlaps(const Stage *s, IExpr *e) {
+  int64_t reach = 1, step = 0;
+  bool affine;
+  for (int a = 0; a < s->nax; a++) {
+    int64_t c = ix_coef(e, ix_var_of(s->ax[a]), &affine);
+    if (s->kind[a] == AXIS_REDUCE) reach += c * (extent_or(s->ax[a], 1) - 1);
+    else if (c > 0 && (!step || c < step)) step = c;
+  }
+  return step > 0 && reach > step;
+}
+static bool slides(const Kernel *k) {
+  for (int i = 0; i < k->nstage; i++) {
+    Ex *l[64];
+    int n = stage_is_contraction(k->stage[i]) ? stage_loads(k->stage[i], l, 64) : 0;
+    for (int j = 0; j < n; j++)
+      if (l[j]->buf->rank == 3 && overlaps(k->stage[i], l[j]->ix[2])) return true;
+  }
+  return false;
+}
 static bool pointwise_conv(const Kernel *k, const Buf *b) { // reads [n, c, h, w] with c reduced and the other dims plain
   for (int i = 0; i < k->nstage; i++) {
     const Stage *s = k->stage[i];
@@ -41,7 +62,7 @@ static bool candidate(const HBuf *b, int lanes) {
   DType t = b->type->dtype;
   if (t != DT_F32 && t != DT_F16 && t != DT_BF16 && t != DT_I32 && t != DT_U8 && t != DT_I8)
     return false; // what convolutions read and write
-  if (b->type->rank < 4 || b->type->rank > 5 || !ix_const(b->type->dim[1], &c)) return false;
+  if (b->type->rank < 3 || b->type->rank > 5 || !ix_const(b->type->dim[1], &c)) return false;
   return c >= lanes;
 }
 enum { NEVER = 1 << 16 }; // more than all who could vote for it
@@ -83,6 +104,7 @@ static void vote(const HStmt *s, const HBuf *b, Votes *v) {
       if (s->kind != HS_LAUNCH || s->buf[i] != b || k->tree)
         v->plain += NEVER; // a copy, a runtime function, a finished kernel: row-major only
       else if (k->buf[i]->rank != b->type->rank || kernel_is_ordered(k) || !plain_use(k, k->buf[i])) v->plain += 2;
+      else if (b->type->rank == 3) v->block += slides(k) ? 2 : 0;
       else if (has_window(k) || pointwise_conv(k, k->buf[i]) || (k->buf[i]->kind == BUF_OUT && convolves(k))) v->block += 2;
     }
     vote(s->body, b, v), vote(s->other, b, v);
