@@ -56,7 +56,7 @@ def all_models():
         m[f"xgb_c{k}_nan"] = made(xgb.XGBClassifier(n_estimators=20, max_depth=4, n_jobs=1), HOLES, y, by_xgboost)
         m[f"lgb_c{k}"] = made(lgb.LGBMClassifier(n_estimators=50, **quiet), X, y, by_lightgbm())
         m[f"lgb_c{k}_nan"] = made(lgb.LGBMClassifier(n_estimators=20, **quiet), HOLES, y, by_lightgbm(False))
-        m[f"cat_c{k}"] = made(cat.CatBoostClassifier(iterations=50, depth=5, verbose=0, thread_count=1), X, y, by_catboost)
+        m[f"cat_c{k}"] = made(cat.CatBoostClassifier(iterations=50, depth=5, verbose=0, thread_count=1, allow_writing_files=False), X, y, by_catboost)
     m["lgb_c2_zero"] = made(lgb.LGBMClassifier(n_estimators=20, zero_as_missing=True, **quiet), SPARSE, CLASSES[2], by_lightgbm(False))
     m["lgb_c2_rf"] = made(lgb.LGBMClassifier(boosting_type="rf", bagging_freq=1, bagging_fraction=0.7, n_estimators=20, **quiet), X, CLASSES[2], by_lightgbm(False))
     m["lgb_c2_dart"] = made(lgb.LGBMClassifier(boosting_type="dart", n_estimators=20, **quiet), X, CLASSES[2], by_lightgbm(False))
@@ -85,12 +85,12 @@ def all_models():
     m["xgb_hinge"] = made(xgb.XGBClassifier(objective="binary:hinge", n_estimators=20, n_jobs=1), X, CLASSES[2], by_xgboost)
     m["xgb_multi"] = made(xgb.XGBRegressor(n_estimators=20, n_jobs=1), X, np.stack([SCORE, X[:, 4]], 1), by_xgboost)
     m["xgb_rank"] = lambda out, name: write_model(out, name, by_xgboost(xgb.XGBRanker(n_estimators=20).fit(X, CLASSES[3], group=[100] * 12), X), {f"b{n}": [draw(X, n)] for n in BATCHES})
-    m["cat_r"] = made(cat.CatBoostRegressor(iterations=100, depth=6, verbose=0, thread_count=1), X, SCORE, by_catboost)
-    m["cat_r_nan"] = made(cat.CatBoostRegressor(iterations=30, depth=6, verbose=0, thread_count=1), HOLES, SCORE, by_catboost)
-    m["cat_r_big"] = made(cat.CatBoostRegressor(iterations=500, depth=8, verbose=0, thread_count=1), X, SCORE, by_catboost)
-    m["cat_r_loss"] = made(cat.CatBoostRegressor(iterations=30, depth=4, grow_policy="Lossguide", verbose=0, thread_count=1), X, SCORE, by_catboost)
-    m["cat_c3_words"] = made(cat.CatBoostClassifier(iterations=20, depth=4, verbose=0, thread_count=1), X, np.array(["a", "b", "c"])[CLASSES[3]], by_catboost)
-    m["cat_multi"] = made(cat.CatBoostRegressor(iterations=20, depth=4, loss_function="MultiRMSE", verbose=0, thread_count=1), X, np.stack([SCORE, X[:, 4]], 1), by_catboost)
+    m["cat_r"] = made(cat.CatBoostRegressor(iterations=100, depth=6, verbose=0, thread_count=1, allow_writing_files=False), X, SCORE, by_catboost)
+    m["cat_r_nan"] = made(cat.CatBoostRegressor(iterations=30, depth=6, verbose=0, thread_count=1, allow_writing_files=False), HOLES, SCORE, by_catboost)
+    m["cat_r_big"] = made(cat.CatBoostRegressor(iterations=500, depth=8, verbose=0, thread_count=1, allow_writing_files=False), X, SCORE, by_catboost)
+    m["cat_r_loss"] = made(cat.CatBoostRegressor(iterations=30, depth=4, grow_policy="Lossguide", verbose=0, thread_count=1, allow_writing_files=False), X, SCORE, by_catboost)
+    m["cat_c3_words"] = made(cat.CatBoostClassifier(iterations=20, depth=4, verbose=0, thread_count=1, allow_writing_files=False), X, np.array(["a", "b", "c"])[CLASSES[3]], by_catboost)
+    m["cat_multi"] = made(cat.CatBoostRegressor(iterations=20, depth=4, loss_function="MultiRMSE", verbose=0, thread_count=1, allow_writing_files=False), X, np.stack([SCORE, X[:, 4]], 1), by_catboost)
     return m
 
 
