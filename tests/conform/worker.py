@@ -91,7 +91,7 @@ class Eval(Backend):
     def run(self, inputs):
         ins, outs = self.scratch / f"in.{os.getpid()}", self.scratch / f"out.{os.getpid()}"
         ins.write_bytes(values.encode(inputs, self.types))
-        done = spawn([self.build / "evalrun", *self.options, self.model, ins, outs], timeout=None)  # run.py ends it
+        done = spawn([self.build / "evalrun", *self.options, self.model, ins, outs])
         check_exit(done)
         self.said = done.stdout
         return values.decode(outs.read_bytes())
