@@ -3,9 +3,9 @@
 //   ; pass NAME [option ..]      then the input graph, then a line `; ---`, then all that the pass must leave
 //
 // A graph pass runs after bind and infer; lower, schedule, dedup and memory run at the end of the whole pipeline. Options: -O0,
-// dim=NAME=LO..HI, math=default (else strict), target=NAME (else x86-64-v4). What the text says is also evaluated: the input by the plainest pipeline (no optional pass,
-// no schedule) and the output, by the interpreter, on random tensors; so a wrongly blessed file fails. --bless writes what came out as what
-// is expected. Each file runs in a child.
+// dim=NAME=LO..HI, math=default (else strict), target=NAME (else x86-64-v4). What the text says is also evaluated: the input by the
+// plainest pipeline (no optional pass, no schedule) and the output, by the interpreter, on random tensors; so a wrongly blessed file fails.
+// --bless writes what came out as what is expected. Each file runs in a child.
 #include "codegen/codegen.h"
 #include "passes/passes.h"
 #include "passes/pipeline.h"
