@@ -16,9 +16,9 @@ static double kernel_param(const B *b, int i, double otherwise) { // gamma, coef
 static Value *kernel(const B *b, Value *x, Value *sv) {
   double gamma = kernel_param(b, 0, 0), c = kernel_param(b, 1, 0), degree = kernel_param(b, 2, 0);
   if (attr_is(b->at, "kernel_type", "RBF")) { // sum of squared differences: the expanded square loses too many digits
-    int64_t last = 2;
-    Value *d = sub(b, unsqueeze(b, x, INTS(1)), unsqueeze(b, sv, INTS(0)));
-    Value *far = reduce(b, OP_ReduceSum, mul(b, d, d), 1, &last, false);
+    int64_t features = 1;                     // not the last axis: lanes run over the vectors
+    Value *d = sub(b, unsqueeze(b, x, INTS(2)), unsqueeze(b, swap_last(b, sv), INTS(0)));
+    Value *far = reduce(b, OP_ReduceSum, mul(b, d, d), 1, &features, false);
     return op1(b, OP_Exp, mul(b, far, num_like(b, far, -gamma)));
   }
   Value *dot = matmul(b, x, swap_last(b, sv));
