@@ -90,6 +90,7 @@ void tn_op_category_mapper(tn_call *c) {
   bool to_int = x.dtype == TN_STR;
   encode(c, &x, to_int ? strings : ints, to_int ? ints : strings, default_of(c, to_int ? TN_I64 : TN_STR, &d));
 }
+/* Of strings; numbers are kernels. */
 tn_op tn_op_one_hot_encoder;
 void tn_op_one_hot_encoder(tn_call *c) {
   tn_tensor x;
@@ -98,13 +99,11 @@ void tn_op_one_hot_encoder(tn_call *c) {
   int64_t *temp[2], dim[TN_MAX_RANK], cats;
   uint64_t size[2];
   if (!op_in(c, 0, &x)) return;
-  List keys = x.dtype == TN_STR ? list(c, "cats_strings", NULL, NULL, NULL) : list(c, NULL, "cats_int64s", NULL, NULL);
+  List keys = list(c, "cats_strings", NULL, NULL, NULL);
   if (!keys.t.data || x.rank == TN_MAX_RANK) return tn_op_fail(c, "there are no categories of the input's type, or too many dimensions");
   if (!table_keys(c, &keys.t, &k, &temp[0], &size[0]) || !table_new(c, &t, k)) return;
   tn_tensor whole = x;
-  bool floats = tensor_is_float(&x);
   if (!table_keys(c, &whole, &in, &temp[1], &size[1])) return table_free(c, &t);
-  for (int64_t i = 0; floats && i < in.n; i++) temp[1][i] = tensor_i64(&x, i); /* categories are integers */
   memcpy(dim, x.dim, sizeof dim), dim[x.rank] = cats = keys.t.dim[0];
   float *to = op_out(c, 0, TN_F32, x.rank + 1, dim);
   for (int64_t i = 0; to && i < in.n; i++) {
