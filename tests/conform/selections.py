@@ -11,6 +11,7 @@ import contrib
 from contrib import case, rng
 
 NAMES = "ABCDEF"
+contrib.CASES.clear()  # its writer is what we want
 
 
 def add(name, op, inputs, outputs=1, symbolic=True, **attrs):
@@ -78,5 +79,5 @@ add("unique_strings", "Unique", [np.array(["b", "a", "b", ""], object)], 4, symb
 
 
 if __name__ == "__main__":
-    contrib.CASES = {k: v for k, v in contrib.CASES.items() if v[3] == ""}
+    contrib.random_cases = lambda variants: ()
     contrib.main()
