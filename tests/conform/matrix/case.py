@@ -202,9 +202,13 @@ def tensor(x, name):
     return numpy_helper.from_array(np.ascontiguousarray(x).reshape(x.shape), name)
 
 
-def attributes(attrs):
-    """Attribute values; arrays become tensors."""
-    return {k: tensor(v, "") if isinstance(v, np.ndarray) else v for k, v in attrs.items()}
+def node(op, ins, outs, attrs, domain=""):
+    """Arrays become tensors; an empty list is one of integers."""
+    n = helper.make_node(op, ins, outs, domain=domain)
+    for k, v in attrs.items():
+        empty = isinstance(v, (list, tuple)) and not v
+        n.attribute.append(helper.make_attribute(k, tensor(v, "") if isinstance(v, np.ndarray) else v, attr_type=onnx.AttributeProto.INTS if empty else None))
+    return n
 
 
 def opsets(case):
@@ -225,12 +229,12 @@ def out_names(case, k):
 def nodes_of(case, k):
     if case.nodes:
         rename = lambda names: [n and f"c{k}{n}" for n in names]
-        return [helper.make_node(op, rename(i), rename(o), **attributes(a)) for op, i, o, a in case.nodes]
+        return [node(op, rename(i), rename(o), a) for op, i, o, a in case.nodes]
     outs = [f"c{k}y{j}" if not case.wanted or j in case.wanted else "" for j in range(case.nout)]
     names = in_names(case, k)
     while names and not names[-1]:
         names.pop()
-    return [helper.make_node(case.op, names, outs, domain=case.domain, **attributes(case.attrs))]
+    return [node(case.op, names, outs, case.attrs, case.domain)]
 
 
 NEW_TYPES = {"int2", "uint2", "float8_e8m0fnu", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"}
