@@ -107,7 +107,7 @@ static Value *taps(const B *b, const Sampler *s, int a, Value *flat, Value *w, V
 static Value *sample(const B *b, Sampler *s) {
   for (int a = 0; a < s->naxis; a++) {
     if (s->mode == NEAREST) s->place[a] = op1(b, OP_Round, s->place[a]);
-    s->place[a] = moved_inside(b, s, a, s->place[a]);
+    if (s->mode != CUBIC) s->place[a] = moved_inside(b, s, a, s->place[a]); // of four places each moves on its own (cell)
   }
   return taps(b, s, 0, NULL, NULL, NULL, NULL);
 }

@@ -712,6 +712,8 @@ void shape_resize(Node *n) {
   for (int i = 0; i < k; i++) axis[i] = axis_in(n, axis[i], s.rank);
   IExpr **size;
   Elems scale;
+  int list = node_in(n, 3) ? 3 : 2; // one size, or scale, for each axis: also where the model leaves the list's length open
+  if (node_in(n, list)) require_eq(n, dim_in(n, list, 0), ix(k));
   if (node_in(n, 3) && shape_operand(n, 3, &count, &size) && count == k) {
     for (int i = 0; i < k; i++) require_ge0(n, size[i]);
     if (attr_is(n, "keep_aspect_ratio_policy", "stretch"))
