@@ -133,9 +133,10 @@ static Value *columns(const B *b, const char *name, DType dt) {
 }
 
 void expand_scaler(const B *b) {
-  Value *x = cast(b, in(b, 0), DT_F32), *offset = columns(b, "offset", DT_F32), *scale = columns(b, "scale", DT_F32);
+  DType t = dtype(in(b, 0)) == DT_F64 ? DT_F64 : DT_F32;
+  Value *x = cast(b, in(b, 0), t), *offset = columns(b, "offset", t), *scale = columns(b, "scale", t);
   if (offset) x = sub(b, x, offset);
-  give(b, 0, scale ? mul(b, x, scale) : x);
+  give(b, 0, cast(b, scale ? mul(b, x, scale) : x, DT_F32));
 }
 
 void expand_imputer(const B *b) {
