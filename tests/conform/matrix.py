@@ -206,7 +206,7 @@ def known_differences():
 
 
 def excused(name, verdict, known):
-    return next((k for k in known if verdict["stage"] == k[1] and fnmatch.fnmatchcase(name, k[0])), None)
+    return next((k for k in known if verdict["stage"] in k[1].split(",") and fnmatch.fnmatchcase(name, k[0])), None)
 
 
 def reason(name, v):
