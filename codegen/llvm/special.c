@@ -78,15 +78,11 @@ bool emit_dot(Tree *t) {
   Ex *m = s->val;
   if (s->buf->dtype != DT_I32 || m->op != S_mul || m->type != DT_I32 || !byte_load(m->a[0]) || !byte_load(m->a[1])) return false;
   if (!steps_by_one(m->a[0], var) || !steps_by_one(m->a[1], var)) return false;
+  int a = decided(m->a[0]), b = decided(m->a[1]); // for all four steps
+  if (a != 1 || b != 1) return a < 0 || b < 0;
   scope_open();
   bind_const(var, 0);
   new_epoch();
-  int a = decided(m->a[0]), b = decided(m->a[1]);
-  if (a != 1 || b != 1) {
-    unbind(var);
-    scope_close();
-    return a < 0 || b < 0;
-  }
   IExpr *off = bind(buf_phys(s->buf, s->ix));
   V acc = load_cell(s->buf, off, NULL), w[2];
   for (int i = 0; i < 2; i++) w[i] = load_words(m->a[i]->buf, bind(buf_phys(m->a[i]->buf, m->a[i]->ix)));
