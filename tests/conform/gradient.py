@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Gradient against central differences: gradient.py [TENON]. Each case is a small f64 model whose scalar result y is differentiated with
 respect to all inputs, or to a value in the middle that is given anew."""
+import functools
 import subprocess
 import sys
 import tempfile
@@ -149,22 +150,20 @@ def check_weights(tenon, folder):
     np.testing.assert_allclose(compiled(tenon, m, folder, "weights").run([x])[0], 2 * x.T @ (x @ w), rtol=1e-6)
 
 
-def main():
+def run(title, tests):
+    """Calls every test with the compiler and a scratch folder, tells which failed, and ends the program."""
     tenon = Path(sys.argv[1] if len(sys.argv) > 1 else "build/tenon").resolve()
     failed = 0
     with tempfile.TemporaryDirectory() as tmp:
-        tests = {name: (lambda name=name: check(tenon, Path(tmp), name)) for name in CASES}
-        tests["weights"] = lambda: check_weights(tenon, Path(tmp))
-        tests["given_anew"] = lambda: check_given_anew(tenon, Path(tmp))
         for name, test in tests.items():
             try:
-                test()
+                test(tenon, Path(tmp))
             except (AssertionError, RuntimeError, tenon_abi.TenonError) as e:
                 failed += 1
                 print(f"FAIL {name}: {e}")
-    print(f"gradient: {len(tests) - failed} of {len(tests)} pass")
+    print(f"{title}: {len(tests) - failed} of {len(tests)} pass")
     sys.exit(failed != 0)
 
 
 if __name__ == "__main__":
-    main()
+    run("gradient", {name: functools.partial(check, name=name) for name in CASES} | {"weights": check_weights, "given_anew": check_given_anew})

@@ -3,18 +3,13 @@
 QuantizeLinear) and QLinearConv, with the zero points, paddings, strides and widths that decide whether integer instructions serve.
 
 Sums are exact integers here and floats there, so a result next to a rounding boundary may be one step off; more than one in fifty may not."""
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+import functools
 
 import numpy as np
-import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import tenon_abi  # noqa: E402
+from gradient import compiled, run
 
 rng = np.random.default_rng(5)
 
@@ -98,16 +93,12 @@ def model_of(form, shapes, dtype, channels, zero, attrs, input_shape):
 def check(tenon, folder, name):
     case = CASES[name]
     model = model_of(*case)
-    path, so = folder / f"{name}.onnx", folder / f"{name}.so"
-    onnx.save(model, path)
-    done = subprocess.run([tenon, path, "-o", so, "--name=m", "-q"], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(done.stderr.strip())
+    net = compiled(tenon, model, folder, name)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level, options.log_severity_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL, 3
     x = rng.normal(size=case[-1]).astype(np.float32)
-    want = onnxruntime.InferenceSession(path, options).run(None, {"x": x})[0].astype(int)
-    got = tenon_abi.Model(so, "m").run([x])[0].astype(int)
+    want = onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})[0].astype(int)
+    got = net.run([x])[0].astype(int)
     off = np.abs(got - want)
     if got.shape != want.shape or off.max() > 1 or (off > 0).mean() > 0.02:
         raise AssertionError(f"{(off > 0).sum()} of {off.size} differ, by up to {off.max()}")
@@ -115,19 +106,5 @@ def check(tenon, folder, name):
         raise AssertionError(f"the results say little: {np.unique(want)}")
 
 
-def main():
-    tenon = Path(sys.argv[1] if len(sys.argv) > 1 else "build/tenon").resolve()
-    failed = 0
-    with tempfile.TemporaryDirectory() as tmp:
-        for name in CASES:
-            try:
-                check(tenon, Path(tmp), name)
-            except (AssertionError, RuntimeError, tenon_abi.TenonError) as e:
-                failed += 1
-                print(f"FAIL {name}: {e}")
-    print(f"quantized: {len(CASES) - failed} of {len(CASES)} pass")
-    sys.exit(failed != 0)
-
-
 if __name__ == "__main__":
-    main()
+    run("quantized", {name: functools.partial(check, name=name) for name in CASES})
